@@ -1,0 +1,60 @@
+# Two commands matter: `make serve` and `make test`. Both set everything up by themselves, show what they do,
+# and do nothing twice.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+ENGINE_VENV := .venv-engine
+ATELIER := $(VENV)/bin/atelier
+PY := $(VENV)/bin/python
+
+GATEWAY_STAMP := $(VENV)/.gateway-installed
+DEV_STAMP := $(VENV)/.dev-installed
+ENGINE_STAMP := $(ENGINE_VENV)/.engine-installed
+PLUGIN_STAMP := $(ENGINE_VENV)/.plugin-installed
+PLUGIN_SOURCES := $(wildcard adapters/vllm_plugin/*.py adapters/vllm_plugin/pyproject.toml)
+
+.PHONY: help serve test check bench model doctor clean
+
+help:
+	@echo 'make serve   start the whole service on this machine (http://127.0.0.1:8080)'
+	@echo 'make test    the whole test suite, real engine included'
+	@echo 'make bench   the benchmarks behind the figures in README.md'
+	@echo 'make check   linter and type checker only'
+	@echo 'make doctor  what is installed, what is missing'
+	@echo 'make clean   remove the environments (var/ stays: keys, adapters, audit log)'
+
+serve: $(GATEWAY_STAMP) $(PLUGIN_STAMP)
+	@$(ATELIER) serve
+
+test: check $(PLUGIN_STAMP) model
+	$(PY) -m pytest --durations=15 $(PYTEST_ARGS)
+
+check: $(DEV_STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy app guardrails adapters
+
+bench: $(DEV_STAMP) $(PLUGIN_STAMP) model
+	$(PY) -m benchmarks
+
+model: $(PLUGIN_STAMP)
+	@$(ENGINE_VENV)/bin/python -m adapters.base_model.prepare --out var/models --cache var/cache
+
+doctor: $(GATEWAY_STAMP)
+	@$(ATELIER) doctor
+
+$(GATEWAY_STAMP): requirements/gateway.txt pyproject.toml
+	@./environment.sh gateway
+
+$(DEV_STAMP): requirements/dev.txt $(GATEWAY_STAMP)
+	@./environment.sh dev
+
+$(ENGINE_STAMP): requirements/torch.txt requirements/engine-cpu.txt
+	@./environment.sh engine
+
+$(PLUGIN_STAMP): $(ENGINE_STAMP) $(PLUGIN_SOURCES)
+	@./environment.sh plugin
+
+clean:
+	rm -rf $(VENV) $(ENGINE_VENV)

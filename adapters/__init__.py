@@ -1,0 +1,1 @@
+"""Adapters: what one is, from the trainer to the engine."""

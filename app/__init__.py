@@ -1,0 +1,1 @@
+"""The gateway: an OpenAI-compatible HTTP service over vLLM engines."""

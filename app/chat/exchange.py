@@ -1,0 +1,121 @@
+"""What is known of one request while it is answered, and what is written down at its end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from app.chat.route import Route
+from app.identity.keys import KeyRecord
+from app.identity.limits import Admission
+from app.record.audit_event import AuditEvent
+from app.record.metrics import BASE, OTHER, Metrics
+from guardrails.verdict import Verdict, strongest
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer. Filled in as the request goes; closed exactly once."""
+
+    request_id: str
+    action: str
+    started: float = field(default_factory=perf_counter)
+    key: KeyRecord | None = None
+    route: Route | None = None
+    model: str = ""
+    admission: Admission | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    engine: str = ""
+    first_token: float | None = None
+    pieces: int = 0
+    usage: Mapping[str, Any] | None = None
+    text: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
+    kept_text: list[str] | None = None
+    closed: bool = False
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Prompt and completion tokens as the engine counted; of a stream broken off, the pieces that came."""
+        usage = self.usage
+        if usage is None:
+            return 0, self.pieces
+        return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+
+    @property
+    def version(self) -> str:
+        """The adapter version that answers, or `base`."""
+        return (self.route.version if self.route else None) or BASE
+
+    def on_text(self, text: str) -> None:
+        """Note a piece of the answer: its time, its digest."""
+        if self.first_token is None:
+            self.first_token = perf_counter()
+        self.pieces += 1
+        # A lone surrogate cannot be encoded; the digest must not fail on what an engine may produce.
+        self.text.update(text.encode("utf-8", "surrogatepass"))
+        if self.kept_text is not None:
+            self.kept_text.append(text)
+
+    def atelier(self) -> dict[str, Any]:
+        """The `atelier` object of the answer."""
+        return {
+            "request_id": self.request_id,
+            "version": self.version,
+            "track": self.route.track if self.route else "stable",
+            "verdict": strongest(self.verdicts).value,
+            "reasons": [verdict.reason for verdict in self.verdicts if verdict.reason],
+            "citations": [item for verdict in self.verdicts for item in verdict.evidence],
+        }
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every answer."""
+        return {
+            "x-request-id": self.request_id,
+            "x-atelier-version": self.version if self.route else "none",
+            "x-atelier-verdict": strongest(self.verdicts).value,
+        }
+
+
+def audit_event(exchange: Exchange, outcome: str) -> AuditEvent:
+    """The audit record of a chat request: who, when, what answered, how it went; the text only as a digest."""
+    prompt, completion = exchange.tokens
+    return AuditEvent(
+        id=exchange.request_id,
+        kind="chat",
+        actor=exchange.key.id if exchange.key else "",
+        action=exchange.action,
+        subject=exchange.model,
+        outcome=outcome,
+        request_id=exchange.request_id,
+        model=exchange.route.label if exchange.route else "",
+        version=exchange.version if exchange.route else "",
+        verdict=strongest(exchange.verdicts).value,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        text_digest=exchange.text.hexdigest(),
+        text="".join(exchange.kept_text) if exchange.kept_text is not None else None,
+    )
+
+
+def measure(exchange: Exchange, metrics: Metrics, status: int, code: str) -> None:
+    """Count one finished request."""
+    assistant = exchange.route.label if exchange.route else OTHER
+    version = exchange.version if exchange.route else OTHER
+    metrics.requests.labels(assistant, version, str(status), strongest(exchange.verdicts).value).inc()
+    if code:
+        metrics.errors.labels(code).inc()
+    if exchange.route is None or status >= 400:
+        return
+    ended = perf_counter()
+    metrics.duration.labels(assistant, version).observe(ended - exchange.started)
+    prompt, completion = exchange.tokens
+    metrics.tokens.labels(assistant, version, "prompt").inc(prompt)
+    metrics.tokens.labels(assistant, version, "completion").inc(completion)
+    if exchange.first_token is not None:
+        metrics.first_token.labels(assistant, version).observe(exchange.first_token - exchange.started)
+        if completion > 1:
+            gap = (ended - exchange.first_token) / (completion - 1)
+            metrics.token_time.labels(assistant, version).observe(gap)

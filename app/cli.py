@@ -1,0 +1,27 @@
+"""The command line: `atelier …`."""
+
+from __future__ import annotations
+
+import typer
+
+from app.commands import adapters, audit, doctor, keys, processes, release, serve
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Tailor-made assistants over one base model."
+)
+app.add_typer(adapters.app, name="adapters")
+app.add_typer(release.app, name="release")
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
+processes.add(app)
+serve.add(app)
+doctor.add(app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The engines: client, pool, and the launcher of local child processes."""

@@ -1,0 +1,1 @@
+"""Where shared state lives: any Redis-protocol server, or the bundled Valkey."""

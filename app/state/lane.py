@@ -1,0 +1,128 @@
+"""One connection that many requests share, for short commands on the way of every request.
+
+A pool gives each waiting command a connection of its own: a burst then opens dozens, and on a busy machine runs
+into its own time limit. Here commands are written one behind the other and answered in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import Any
+
+import redis.exceptions as errors
+from redis.asyncio import Connection, Redis
+
+Argument = str | bytes | int | float
+
+
+class Lane:
+    """Connects on first use, with the settings of `redis`, and again after a failure.
+
+    A command is never sent twice: its sender must know whether that would be safe.
+    `timeout`: a server that is silent for this many seconds, at most about twice as many, counts as away.
+    """
+
+    def __init__(self, redis: Redis, *, timeout: float = 1.0) -> None:
+        self._pool = redis.connection_pool
+        self._timeout = timeout
+        self._connection: Connection | None = None
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._connecting = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
+        self._answers = 0
+        self._watched = False
+
+    async def call(self, *command: Argument) -> Any:
+        """The answer. Raises redis-py's errors: wrap in `guarded`."""
+        connection = self._connection or await self._connect()
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # No await between these two lines: answers belong to waiters by their order alone.
+        self._waiting.append(answer)
+        connection._writer.writelines(connection.pack_command(*command))  # type: ignore[union-attr]
+        if not self._watched:
+            self._watch()
+        return await answer
+
+    async def evalsha(self, digest: str, keys: int, *arguments: Argument) -> Any:
+        return await self.call("EVALSHA", digest, keys, *arguments)
+
+    async def eval(self, source: str, keys: int, *arguments: Argument) -> Any:
+        return await self.call("EVAL", source, keys, *arguments)
+
+    async def _connect(self) -> Connection:
+        # One connects, the burst behind it waits: else each would open its own and lose all but the last.
+        async with self._connecting:
+            if self._connection is None:
+                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+                await connection.connect()
+                self._connection = connection
+                self._reader = asyncio.create_task(self._read(connection))
+            return self._connection
+
+    async def _read(self, connection: Connection) -> None:
+        error: BaseException = errors.ConnectionError("the connection was closed")
+        try:
+            while True:
+                try:
+                    answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+                except errors.ResponseError as refusal:
+                    self._resolve(None, refusal)
+                else:
+                    self._resolve(answer, None)
+        except (errors.RedisError, OSError) as broken:
+            error = broken
+        finally:
+            self._drop(connection, error)
+
+    def _resolve(self, answer: Any, error: Exception | None) -> None:
+        self._answers += 1
+        waiter = self._waiting.popleft()
+        if waiter.done():
+            return  # Its caller was cancelled; the answer still had to be counted off.
+        if error is None:
+            waiter.set_result(answer)
+        else:
+            waiter.set_exception(error)
+
+    def _drop(self, connection: Connection, error: BaseException) -> None:
+        if self._connection is not connection:
+            return
+        self._connection = None
+        connection._close()  # type: ignore[no-untyped-call]
+        waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(errors.ConnectionError(str(error)))
+
+    def _watch(self) -> None:
+        """Notice a server that is silent, at the cost of one timer a second instead of one per command."""
+        self._watched = True
+        asyncio.get_running_loop().call_later(self._timeout, self._suspect, self._connection, self._answers)
+
+    def _silent(self, connection: Connection | None, answers: int) -> bool:
+        return self._connection is connection and bool(self._waiting) and self._answers == answers
+
+    def _suspect(self, connection: Connection | None, answers: int) -> None:
+        if self._silent(connection, answers):
+            # A second look: if this process itself was held up, the answers are here and only wait to be read.
+            asyncio.get_running_loop().call_later(self._timeout / 10, self._give_up, connection, answers)
+        else:
+            self._go_on()
+
+    def _give_up(self, connection: Connection | None, answers: int) -> None:
+        if connection is not None and self._silent(connection, answers):
+            self._drop(connection, errors.TimeoutError(f"no answer within {self._timeout} seconds"))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._watched = False
+        if self._waiting:
+            self._watch()
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+            self._reader = None

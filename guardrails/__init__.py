@@ -1,0 +1,1 @@
+"""The guardrail chain as a pure library: no HTTP, no Redis, no torch."""
