@@ -34,6 +34,8 @@ make_venv() { # folder
   "$(find_python)" -m venv "$1" || die "python -m venv failed. On Debian and Ubuntu: apt-get install python3-venv"
 }
 
+# Every file of pins names the whole closure, so nothing is resolved here: --no-deps. (Resolving, older pips fail on
+# an extra of a pinned package, `pydantic[email]`, as soon as a newer release of it is out.)
 install() { # folder, what, pip arguments…
   local venv=$1 what=$2; shift 2
   say "installing $what"
@@ -46,13 +48,13 @@ case "${1:-}" in
   gateway)
     need_space "$GATEWAY_MB" "the gateway's environment"
     make_venv "$VENV"
-    install "$VENV" "the gateway ($(grep -cE '^[a-z]' requirements/gateway.txt) pinned packages)" -r requirements/gateway.txt
+    install "$VENV" "the gateway ($(grep -cE '^[a-z]' requirements/gateway.txt) pinned packages)" --no-deps -r requirements/gateway.txt
     "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation -e . 2>/dev/null ||
       install "$VENV" "atelier itself" --no-deps -e .
     touch "$VENV/.gateway-installed"
     ;;
   dev)
-    install "$VENV" "the test tools" -r requirements/dev.txt
+    install "$VENV" "the test tools" --no-deps -r requirements/dev.txt
     touch "$VENV/.dev-installed"
     ;;
   engine)
