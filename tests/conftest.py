@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,16 @@ import pytest
 
 from tests.engine_process import make_tiny_model
 from tests.stack import Stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_thread_turns() -> Iterator[None]:
+    """Clients of a test are threads of one interpreter: with turns of 5 ms a busy one makes another wait
+    that long at each of its system calls, which adds up to seconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from app.engine.supervisor import command_pid
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
+MAX_MODEL_LEN = 4096
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 
@@ -95,7 +96,7 @@ class Stack:
             # 64 MB of prefix cache: 32 requests of the longest length, and full in the first minute of a test
             # that watches the engine's memory.
             "ATELIER_ENGINE_ARGS": "--enforce-eager --num-gpu-blocks-override 1024",
-            "ATELIER_MAX_MODEL_LEN": "4096",
+            "ATELIER_MAX_MODEL_LEN": str(MAX_MODEL_LEN),
             "ATELIER_COLLECT_GRACE_SECONDS": "1",
             "ATELIER_DRAIN_SECONDS": "10",
             **env,

@@ -39,15 +39,14 @@ class Engine:
     up: bool = False
     epoch: str = ""
     resident: frozenset[str] = field(default_factory=frozenset)
-    running: int = 0
-    waiting: int = 0
+    others: int = 0
     inflight: int = 0
     asked_for: tuple[str, str] = ("", "")
 
     @property
     def load(self) -> int:
         """Requests it has to work through: ours are known at once, other gateways' by the last poll."""
-        return max(self.inflight, self.running + self.waiting)
+        return self.inflight + self.others
 
 
 class NoEngine(Exception):
@@ -124,7 +123,8 @@ class EnginePool:
             self._set_up(engine, False, str(error))
             return
         engine.epoch, engine.resident = told.epoch, told.adapters
-        engine.running, engine.waiting = told.running, told.waiting
+        # What it counts includes ours; those of them that end before the next poll must not count till then.
+        engine.others = max(0, told.running + told.waiting - engine.inflight)
         self._set_up(engine, True, "")
 
     def mark_down(self, engine: Engine, why: str) -> None:

@@ -16,6 +16,14 @@ from tests.stack import Stack
 ENGINE_TOKEN = "test-engine-token"
 
 
+def ready(stack: Stack) -> bool:
+    """Whether the service says so."""
+    try:
+        return httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def engine_client(stack: Stack, engine: str = "engine-0") -> httpx.Client:
     """A client of the engine's own socket, with its token."""
     transport = httpx.HTTPTransport(uds=str(run_directory(stack.var) / f"{engine}.sock"))

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.models.marker import write_marker_adapter
-from tests.service.inside import alive, residency, stored, tree, verified_audit
+from tests.service.inside import alive, ready, residency, stored, tree, verified_audit
 from tests.service.traffic import Answer, Running, ask
 from tests.stack import Stack, eventually
 
@@ -48,13 +48,6 @@ def check_whole_system(stack: Stack, fees: tuple[str, str]) -> None:
     eventually(lambda: serves(stack, fees), seconds=60)
     assert stack.adapter(fees[0])["state"] == "stable"
     verified_audit(stack)
-
-
-def ready(stack: Stack) -> bool:
-    try:
-        return httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def restarted(stack: Stack, child: str, before: int) -> int:
@@ -171,9 +164,9 @@ def test_gateway_killed(stack: Stack, fees: tuple[str, str], tiny_model: Path, t
         aliased = client.post("/v1/releases", json={"alias": "acknowledged", "version": fees[0]})
     assert aliased.status_code == 201, aliased.text
     text = write_marker_adapter(tiny_model, tmp_path, 11, rank=64)
-    stream = Running(stack, "fees", max_tokens=LONG)
-    stream.wait_under_way()
     with half_an_upload(stack, tmp_path, "half") as connection:
+        stream = Running(stack, "fees", max_tokens=LONG)
+        stream.wait_under_way()
         before = stack.kill("gateway")
         assert connection.broken()
     answer = stream.result()

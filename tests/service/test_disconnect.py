@@ -62,7 +62,7 @@ def test_leaving_a_whole_answer_aborts_it(stack: Stack) -> None:
 
     def wait_for_answer() -> None:
         try:
-            client.post("/v1/chat/completions", json=body(stream=False), timeout=httpx.Timeout(60, read=0.5))
+            client.post("/v1/chat/completions", json=body(stream=False), timeout=httpx.Timeout(60, read=3.0))
         except httpx.HTTPError as error:
             gone.append(error)
 

@@ -15,20 +15,27 @@ from tests.stack import Stack, eventually
 pytestmark = pytest.mark.engine
 
 DRAIN_SECONDS = 2
-LEAD_SECONDS = 1.0
+LEAD_SECONDS = 2.0
 
 
 def watch_ready(url: str, seen: list[str], stop: threading.Event) -> None:
     """Note what /readyz says each time it says something else."""
-    while not stop.is_set():
-        try:
-            answer = httpx.get(f"{url}/readyz", timeout=2)
-            word = "ready" if answer.status_code == 200 else ",".join(answer.json()["waiting_for"])
-        except httpx.TransportError:
-            word = "closed"
-        if not seen or seen[-1] != word:
-            seen.append(word)
-        time.sleep(0.05)
+    # One client and no kept connection: a stopping server would close that before it says anything.
+    with httpx.Client(timeout=2, headers={"connection": "close"}) as client:
+        while not stop.is_set():
+            word = readiness(client, url)
+            if not seen or seen[-1] != word:
+                seen.append(word)
+            time.sleep(0.05)
+
+
+def readiness(client: httpx.Client, url: str) -> str:
+    """`ready`, what it waits for, or `closed`."""
+    try:
+        answer = client.get(f"{url}/readyz")
+    except httpx.TransportError:
+        return "closed"
+    return "ready" if answer.status_code == 200 else ",".join(answer.json()["waiting_for"])
 
 
 def test_sigterm_drains(stack: Stack) -> None:

@@ -85,6 +85,8 @@ def test_ready_means_the_required_adapter_is_proved(
 
 
 def test_load_is_spread(pair: Stack) -> None:
+    eventually(lambda: running(pair) == [0.0, 0.0])
+    time.sleep(2.5)  # two polls: the gateway knows it, too
     before = generated(pair)
     streams = [Running(pair, "clerk", max_tokens=1500) for _ in range(8)]
     assert all(stream.result().whole for stream in streams)

@@ -9,7 +9,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
 
-from tests.stack import Gateway, Stack, eventually, sse
+from tests.stack import MAX_MODEL_LEN, Gateway, Stack, eventually, sse
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
 GREEDY: dict[str, Any] = {"model": "general", "messages": HELLO, "max_tokens": 12, "temperature": 0}
@@ -225,12 +225,12 @@ async def test_the_asynchronous_client(stack: Stack) -> None:
 
 
 def test_a_prompt_near_the_context_length_gets_what_is_left(client: openai.OpenAI) -> None:
-    answer = client.completions.create(model="general", prompt=[5] * 900, temperature=0)
+    answer = client.completions.create(model="general", prompt=[5] * (MAX_MODEL_LEN - 40), temperature=0)
     assert answer.usage is not None
-    assert answer.usage.prompt_tokens == 900
-    assert 0 < answer.usage.completion_tokens <= 124
+    assert answer.usage.prompt_tokens == MAX_MODEL_LEN - 40
+    assert 0 < answer.usage.completion_tokens <= 40
     with pytest.raises(openai.BadRequestError, match="context length"):
-        client.completions.create(model="general", prompt=[5] * 2000, max_tokens=1)
+        client.completions.create(model="general", prompt=[5] * (MAX_MODEL_LEN + 1), max_tokens=1)
 
 
 def test_errors_are_the_clients_own_exceptions(client: openai.OpenAI, stack: Stack) -> None:
