@@ -39,6 +39,8 @@ class Engine:
     up: bool = False
     epoch: str = ""
     resident: frozenset[str] = field(default_factory=frozenset)
+    running: int = 0
+    waiting: int = 0
     others: int = 0
     inflight: int = 0
     asked_for: tuple[str, str] = ("", "")
@@ -123,6 +125,7 @@ class EnginePool:
             self._set_up(engine, False, str(error))
             return
         engine.epoch, engine.resident = told.epoch, told.adapters
+        engine.running, engine.waiting = told.running, told.waiting
         # What it counts includes ours; those of them that end before the next poll must not count till then.
         engine.others = max(0, told.running + told.waiting - engine.inflight)
         self._set_up(engine, True, "")
