@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     max_choices: int = Field(16, ge=1)
     default_max_tokens: int = Field(512, ge=1)
 
+    # People who take over
+    handoff_webhook: str = Field(
+        "", description="URL that takes tickets by POST. Empty: they wait, see `atelier guardrails tickets`."
+    )
+    handoff_token: SecretStr = Field(SecretStr(""), description="Bearer token for that URL.")
+
     # What is written down
     audit_text: bool = Field(
         False, description="Write the text itself into the audit log, not its digest only."

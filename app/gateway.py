@@ -21,8 +21,11 @@ from adapters.registry import Registry
 from adapters.registry_view import RegistryView
 from adapters.served_base import BaseModel
 from app.chat.assistants import AssistantFolder
-from app.chat.rails import OpenRails
+from app.chat.chain_rails import ChainRails
+from app.chat.policies import PolicyLibrary
 from app.chat.route import Router
+from app.chat.sessions import Sessions
+from app.chat.tickets import Delivery, TicketQueue
 from app.chat.turn import Turns, TurnSettings
 from app.config import Settings
 from app.engine.pool import EnginePool
@@ -59,6 +62,8 @@ class Gateway:
     leases: Leases
     pool: EnginePool
     assistants: AssistantFolder
+    policies: PolicyLibrary
+    delivery: Delivery
     intake: Intake
     turns: Turns
     spool_dir: Path
@@ -93,6 +98,8 @@ class Gateway:
             missing.append("an engine's description of its base model")
         aliases = self.view.current.aliases
         for assistant in self.assistants.loaded.assistants.values():
+            if assistant.policy is not None and self.policies.chain(assistant.policy) is None:
+                missing.append(f"the policy of assistant {assistant.name}")
             if assistant.adapter is None or not assistant.required:
                 continue
             version = aliases.get(assistant.adapter)
@@ -140,6 +147,17 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
     stack.push_async_callback(pool.close)
     assistants = AssistantFolder(settings.assistants_dir)
     await asyncio.to_thread(assistants.reload)
+    policies = PolicyLibrary(
+        lambda: [one.policy for one in assistants.loaded.assistants.values() if one.policy is not None],
+        settings.var_dir / "policies",
+    )
+    tickets = TicketQueue(redis, names)
+
+    def count_ticket(result: str) -> None:
+        metrics.tickets.labels(result).inc()
+
+    rails = ChainRails(policies, Sessions(redis, names), tickets, count_ticket)
+    stack.callback(rails.close)
     spool_dir = settings.var_dir / "spool"
     await asyncio.to_thread(clear_spool, spool_dir)
     gateway = Gateway(
@@ -157,12 +175,16 @@ async def _build(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         leases=leases,
         pool=pool,
         assistants=assistants,
+        policies=policies,
+        delivery=Delivery(
+            tickets, settings.handoff_webhook, settings.handoff_token.get_secret_value(), count_ticket
+        ),
         intake=Intake(registry, await open_store(settings), signature_check(settings)),
         turns=Turns(
             guard=guard,
             limiter=limiter,
             router=Router(assistants, view),
-            rails=OpenRails(),
+            rails=rails,
             pool=pool,
             leases=leases,
             audit=audit,
@@ -207,6 +229,8 @@ def _tasks(gateway: Gateway) -> Mapping[str, Callable[[], Awaitable[None]]]:
         "leases": gateway.leases.run,
         "engines": gateway.pool.run,
         "assistants": gateway.assistants.run,
+        "policies": gateway.policies.run,
+        "tickets": gateway.delivery.run,
         "keys": gateway.keys.run,
         "limits": gateway.limiter.run,
         "audit": gateway.audit.run,
@@ -289,6 +313,12 @@ def _gauges(gateway: Gateway) -> Iterable[LiveGauge]:
             "Assistant files that are wrong; their last good form is in use.",
             (),
             lambda: [Sample((), len(gateway.assistants.loaded.errors))],
+        ),
+        LiveGauge(
+            "atelier_policies_refused",
+            "Policy folders that are wrong; their last good form is in use.",
+            (),
+            lambda: [Sample((), len(gateway.policies.problems()))],
         ),
         LiveGauge(
             "atelier_draining", "1 while shutting down.", (), lambda: [Sample((), float(gateway.draining))]

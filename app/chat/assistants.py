@@ -41,11 +41,16 @@ class AssistantFile(BaseModel):
         None, description="Ceiling of one answer's tokens."
     )
     required: bool = Field(True, description="Not ready before the adapter is loaded and proved.")
+    policy: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of the guardrail policy, from this file's folder; none: no checks.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Assistant:
-    """A profile: adapter alias, system prompt, sampling defaults."""
+    """A profile: adapter alias, guardrail policy, system prompt, sampling defaults."""
 
     name: str
     description: str
@@ -54,6 +59,7 @@ class Assistant:
     defaults: Mapping[str, Any]
     max_tokens: int | None
     required: bool
+    policy: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ def read_assistant(path: Path) -> Assistant:
         defaults=parsed.defaults,
         max_tokens=parsed.max_tokens,
         required=parsed.required,
+        policy=(path.parent / parsed.policy).resolve() if parsed.policy else None,
     )
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import orjson
 
+from app.chat.guarded import ChoiceGuard
 from app.chat.rails import OutputRail
 
 DONE = b"data: [DONE]\n\n"
 _BREAK = b"\n\n"
+# What a guarded answer has beside its choices.
+_CHUNK_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
 
 def event(data: Mapping[str, Any]) -> bytes:
@@ -50,7 +53,7 @@ class StreamRewriter:
     ) -> None:
         self._model = model
         self._include_usage = include_usage
-        self._rail = rail
+        self._guarded = ChoiceGuard(rail) if rail is not None else None
         self._on_text = on_text
         self._held: dict[str, Any] | None = None
         self.usage: Mapping[str, Any] | None = None
@@ -69,9 +72,13 @@ class StreamRewriter:
             chunk.pop("usage", None)
         finished = False
         for choice in choices:
-            finished |= self._guard(choice)
+            finished |= self._pass(choice)
+        if self._guarded is not None:
+            only_checked(chunk)
         if finished:
             return self._hold(chunk)
+        if self._guarded is not None and not any(map(_says, choices)):
+            return b""
         return event(chunk)
 
     def close(self, atelier: Mapping[str, Any]) -> bytes:
@@ -92,18 +99,27 @@ class StreamRewriter:
         before, self._held = self._held, chunk
         return event(before) if before is not None else b""
 
-    def _guard(self, choice: dict[str, Any]) -> bool:
-        """Pass a choice's text through the rail, in place; whether the choice ends here."""
+    def _pass(self, choice: dict[str, Any]) -> bool:
+        """Take a choice's text, through the rail where there is one; whether the choice ends here."""
         self.started = True
-        part, field = (choice["delta"], "content") if "delta" in choice else (choice, "text")
         finished = choice.get("finish_reason") is not None
-        text = part.get(field)
-        if self._rail is not None:
-            text = self._rail.feed(choice["index"], text or "") + (
-                self._rail.finish(choice["index"]) if finished else ""
-            )
-            if text or field in part:
-                part[field] = text
+        if self._guarded is not None:
+            text = self._guarded.delta(choice)
+        else:
+            text = (choice["delta"].get("content") if "delta" in choice else choice.get("text")) or ""
         if text:
             self._on_text(text)
         return finished
+
+
+def only_checked(chunk: dict[str, Any]) -> None:
+    """Leave out what an engine adds beside the choices, such as the prompt's tokens."""
+    for name in chunk.keys() - _CHUNK_FIELDS:
+        del chunk[name]
+
+
+def _says(choice: Mapping[str, Any]) -> bool:
+    """Whether a piece of a guarded choice holds anything for the client."""
+    return bool(
+        choice["delta"] if "delta" in choice and choice["delta"] != {"content": ""} else choice.get("text")
+    )

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from app.chat.rails import InputResult, OutputRail
 from app.chat.route import Route
 from app.identity.keys import KeyRecord
 from app.identity.limits import Admission
+from app.identity.scopes import Scope, has_scope
 from app.record.audit_event import AuditEvent
 from app.record.metrics import BASE, OTHER, Metrics
+from guardrails.trace import TraceEntry
 from guardrails.verdict import Verdict, strongest
+
+_MAX_SPANS = 16
 
 
 @dataclass(slots=True)
@@ -28,6 +33,10 @@ class Exchange:
     model: str = ""
     admission: Admission | None = None
     verdicts: tuple[Verdict, ...] = ()
+    trace: tuple[TraceEntry, ...] = ()
+    citations: tuple[str, ...] = ()
+    policy: str = ""
+    ignored: tuple[str, ...] = ()
     engine: str = ""
     first_token: float | None = None
     pieces: int = 0
@@ -49,6 +58,24 @@ class Exchange:
         """The adapter version that answers, or `base`."""
         return (self.route.version if self.route else None) or BASE
 
+    def checked(self, result: InputResult) -> None:
+        """Take over what the input rails found."""
+        self.verdicts, self.trace = result.verdicts, result.trace
+        self.citations, self.policy, self.ignored = result.citations, result.policy, result.ignored
+        if self.kept_text is not None and result.text is not None:
+            # An empty text: the policy wants none of it written down, the answer included.
+            self.kept_text = [result.text, "\n"] if result.text else None
+
+    def guarded(self, rail: OutputRail | None) -> None:
+        """Take over what the output rail found, also of an answer that broke off."""
+        if rail is None:
+            return
+        found = rail.verdicts()
+        self.verdicts += found
+        self.trace += rail.trace()
+        cited = [item for verdict in found if verdict.check == "facts" for item in verdict.evidence]
+        self.citations = tuple(dict.fromkeys((*self.citations, *cited)))
+
     def on_text(self, text: str) -> None:
         """Note a piece of the answer: its time, its digest."""
         if self.first_token is None:
@@ -61,14 +88,20 @@ class Exchange:
 
     def atelier(self) -> dict[str, Any]:
         """The `atelier` object of the answer."""
-        return {
+        out: dict[str, Any] = {
             "request_id": self.request_id,
             "version": self.version,
             "track": self.route.track if self.route else "stable",
             "verdict": strongest(self.verdicts).value,
-            "reasons": [verdict.reason for verdict in self.verdicts if verdict.reason],
-            "citations": [item for verdict in self.verdicts for item in verdict.evidence],
+            "reasons": list(dict.fromkeys(verdict.reason for verdict in self.verdicts if verdict.reason)),
+            "citations": list(self.citations),
         }
+        if self.ignored:
+            out["ignored"] = list(self.ignored)
+        if self.trace and self.key is not None and has_scope(self.key.scopes, Scope.AUDIT):
+            out["policy"] = self.policy
+            out["checks"] = [_shown(entry) for entry in self.trace]
+        return out
 
     def headers(self) -> dict[str, str]:
         """Headers of every answer."""
@@ -97,7 +130,28 @@ def audit_event(exchange: Exchange, outcome: str) -> AuditEvent:
         completion_tokens=completion,
         text_digest=exchange.text.hexdigest(),
         text="".join(exchange.kept_text) if exchange.kept_text is not None else None,
+        details={"policy": exchange.policy, "checks": [_shown(entry) for entry in exchange.trace]}
+        if exchange.trace
+        else None,
     )
+
+
+def _shown(entry: TraceEntry) -> dict[str, Any]:
+    """An entry of the trace as it is written down and shown: where something was found, never what."""
+    shown = {
+        "check": entry.check,
+        "phase": entry.phase,
+        "mode": entry.mode,
+        "result": entry.result,
+        "ms": entry.ms,
+    }
+    if entry.reason:
+        shown["reason"] = entry.reason
+    if entry.spans:
+        shown["spans"] = entry.spans[:_MAX_SPANS]
+    if entry.held is not None:
+        shown["held"] = entry.held
+    return shown
 
 
 def measure(exchange: Exchange, metrics: Metrics, status: int, code: str) -> None:
@@ -105,6 +159,11 @@ def measure(exchange: Exchange, metrics: Metrics, status: int, code: str) -> Non
     assistant = exchange.route.label if exchange.route else OTHER
     version = exchange.version if exchange.route else OTHER
     metrics.requests.labels(assistant, version, str(status), strongest(exchange.verdicts).value).inc()
+    for entry in exchange.trace:
+        metrics.verdicts.labels(entry.check, entry.phase, entry.mode, entry.result, version).inc()
+        metrics.check_seconds.labels(entry.check, entry.phase).observe(entry.ms / 1000)
+        if entry.held is not None:
+            metrics.held.labels(entry.check).observe(entry.held)
     if code:
         metrics.errors.labels(code).inc()
     if exchange.route is None or status >= 400:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -169,6 +170,11 @@ def token_estimate(body: dict[str, Any], max_tokens: int, system_prompt: str = "
         return sent // 3 + max_tokens * choices
     prompts = _prompts(body["prompt"])
     return sum(map(_prompt_tokens, prompts)) + max_tokens * choices * len(prompts)
+
+
+def prompt_count(body: Mapping[str, Any]) -> int:
+    """How many prompts a body asks to answer."""
+    return 1 if "messages" in body else len(_prompts(body["prompt"]))
 
 
 def _prompts(prompt: str | list[Any]) -> list[Any]:

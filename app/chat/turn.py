@@ -18,17 +18,19 @@ from starlette.types import Receive, Send
 from adapters.leases import Leases, VersionGone
 from app.chat.assistants import Assistant
 from app.chat.client_watch import ClientGone, ClientWatch
-from app.chat.events import DONE, EngineFailed, EventSplitter, StreamRewriter, event
+from app.chat.events import DONE, EngineFailed, EventSplitter, StreamRewriter, event, only_checked
 from app.chat.exchange import Exchange, audit_event, measure
 from app.chat.fixed_answer import fixed_answer, fixed_chunk
 from app.chat.generate import Attempt, answer_tokens, ask, engine_body
-from app.chat.rails import Rails, Turn
+from app.chat.guarded import ChoiceGuard
+from app.chat.rails import InputResult, OutputRail, Rails, Turn
 from app.chat.request import (
     ChatCompletionRequest,
     CompletionRequest,
     SamplingRequest,
     check,
     parse_json,
+    prompt_count,
     token_estimate,
 )
 from app.chat.route import Router
@@ -110,12 +112,12 @@ class Turns:
         with self._metrics.inflight.track_inprogress():
             try:
                 body = await self._admit(endpoint, exchange, authorization, raw)
-                result = await self._rails.check_input(Turn(exchange.request_id, _assistant(exchange), body))
-                exchange.verdicts = result.verdicts
+                result = await self._rails.check_input(_turn(exchange, body))
+                exchange.checked(result)
                 if result.answer is not None:
                     await self._send_fixed(endpoint, exchange, body, result.answer, send)
                 else:
-                    await self._generate(endpoint, exchange, result.body, receive, send)
+                    await self._generate(endpoint, exchange, result, receive, send)
             except ApiError as error:
                 await self._close(exchange, error.status, error.code)
                 error.shown_headers = exchange.headers()
@@ -159,11 +161,11 @@ class Turns:
         return body
 
     async def _generate(
-        self, endpoint: Endpoint, exchange: Exchange, body: Mapping[str, Any], receive: Receive, send: Send
+        self, endpoint: Endpoint, exchange: Exchange, result: InputResult, receive: Receive, send: Send
     ) -> None:
         for attempts_left in (2, 1, 0):
             try:
-                await self._held(endpoint, exchange, body, receive, send)
+                await self._held(endpoint, exchange, result, receive, send)
                 return
             except VersionGone as gone:
                 # The alias moved on and its old target began to drain after the model was resolved:
@@ -174,9 +176,10 @@ class Turns:
                 exchange.route = await self._router.resolve(exchange.model, exchange.key)
 
     async def _held(
-        self, endpoint: Endpoint, exchange: Exchange, body: Mapping[str, Any], receive: Receive, send: Send
+        self, endpoint: Endpoint, exchange: Exchange, result: InputResult, receive: Receive, send: Send
     ) -> None:
         """Generate while holding the version's lease, so that nobody removes it before the answer's end."""
+        body, rail = result.body, result.open_output()
         route = exchange.route
         assert route is not None
         prepared = engine_body(body, route, default_max_tokens=self._settings.default_max_tokens)
@@ -195,11 +198,11 @@ class Turns:
             ):
                 exchange.engine = attempt.engine.id
                 if body.get("stream"):
-                    await self._stream(exchange, body, attempt, client, send)
+                    await self._stream(exchange, body, rail, attempt, client, send)
                 else:
-                    await self._whole(exchange, body, attempt, send)
+                    await self._whole(exchange, rail, attempt, send)
 
-    async def _whole(self, exchange: Exchange, body: Mapping[str, Any], attempt: Attempt, send: Send) -> None:
+    async def _whole(self, exchange: Exchange, rail: OutputRail | None, attempt: Attempt, send: Send) -> None:
         try:
             raw = attempt.first + await attempt.response.content.read()
             answer: dict[str, Any] = orjson.loads(raw)
@@ -208,23 +211,29 @@ class Turns:
             raise ApiError(502, "engine_failed", STREAM_BROKEN, retry_after=1) from None
         answer["model"] = exchange.model
         exchange.usage = answer.get("usage")
-        rail = self._rails.open_output(Turn(exchange.request_id, _assistant(exchange), body))
-        for choice in answer.get("choices", ()):
-            part, field = (choice["message"], "content") if "message" in choice else (choice, "text")
-            if rail is not None and part.get(field):
-                part[field] = rail.feed(choice["index"], part[field]) + rail.finish(choice["index"])
-            if part.get(field):
-                exchange.on_text(part[field])
         if rail is not None:
-            exchange.verdicts += rail.verdicts()
+            only_checked(answer)
+            # A whole answer is checked in one go, which may take longer than the other requests should wait.
+            for text in await asyncio.to_thread(_guarded, answer, rail):
+                exchange.on_text(text)
+            exchange.guarded(rail)
+        else:
+            for choice in answer.get("choices", ()):
+                if text := choice["message"].get("content") if "message" in choice else choice.get("text"):
+                    exchange.on_text(text)
         answer["atelier"] = exchange.atelier()
         await self._close(exchange, 200, "")
         await _send_json(exchange, answer, send)
 
     async def _stream(
-        self, exchange: Exchange, body: Mapping[str, Any], attempt: Attempt, client: ClientWatch, send: Send
+        self,
+        exchange: Exchange,
+        body: Mapping[str, Any],
+        rail: OutputRail | None,
+        attempt: Attempt,
+        client: ClientWatch,
+        send: Send,
     ) -> None:
-        rail = self._rails.open_output(Turn(exchange.request_id, _assistant(exchange), body))
         rewriter = StreamRewriter(
             model=exchange.model,
             include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
@@ -245,16 +254,17 @@ class Turns:
             if not isinstance(error, EngineFailed):
                 self._pool.mark_down(attempt.engine, repr(error))
             self._metrics.engine_errors.labels(attempt.engine.id).inc()
+            exchange.guarded(rail)
             await self._break_off(exchange, rewriter, ApiError(502, "engine_failed", STREAM_BROKEN), send)
             return
         except asyncio.CancelledError:
+            exchange.guarded(rail)
             if not client.gone:
                 stopping = ApiError(503, "shutting_down", GATEWAY_STOPPING)
                 await self._break_off(exchange, rewriter, stopping, send)
             raise
         exchange.usage = rewriter.usage
-        if rail is not None:
-            exchange.verdicts += rail.verdicts()
+        exchange.guarded(rail)
         await self._close(exchange, 200, "")
         await send({"type": "http.response.body", "body": rewriter.close(exchange.atelier())})
 
@@ -289,7 +299,7 @@ class Turns:
         """Answer with a text of the rails, in the form the client asked for."""
         exchange.on_text(text)
         exchange.usage = {}
-        chat, choices = endpoint is CHAT, int(body.get("n") or 1)
+        chat, choices = endpoint is CHAT, int(body.get("n") or 1) * prompt_count(body)
         await self._close(exchange, 200, "")
         if not body.get("stream"):
             await _send_json(exchange, fixed_answer(exchange, text, chat=chat, choices=choices), send)
@@ -328,6 +338,18 @@ class Turns:
 
 def _assistant(exchange: Exchange) -> Assistant | None:
     return exchange.route.assistant if exchange.route else None
+
+
+def _turn(exchange: Exchange, body: Mapping[str, Any]) -> Turn:
+    return Turn(
+        exchange.request_id, _assistant(exchange), body, exchange.key.id if exchange.key is not None else ""
+    )
+
+
+def _guarded(answer: dict[str, Any], rail: OutputRail) -> list[str]:
+    """Pass every choice through the rail, in place; the texts that leave."""
+    guard = ChoiceGuard(rail)
+    return [text for choice in answer.get("choices", ()) if (text := guard.whole(choice))]
 
 
 def _keyed_digest(key: bytes, prompt: bytes) -> hashlib.blake2b:

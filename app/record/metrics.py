@@ -18,6 +18,7 @@ BASE = "base"
 
 _LATENCY = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 120.0)
 _TOKEN_TIME = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
+_HELD = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0)
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5)
 
 
@@ -108,11 +109,31 @@ class Metrics:
             "atelier_admission_seconds", "Key, limits and routing of one request.", (), _SMALL
         )
 
+        self.verdicts = counter(
+            "atelier_guardrail_verdicts_total",
+            "Runs of the guardrail checks, by result.",
+            ("check", "phase", "mode", "result", "version"),
+        )
+        self.check_seconds = histogram(
+            "atelier_guardrail_check_seconds", "Time of one check on one request.", ("check", "phase"), _SMALL
+        )
+        self.held = histogram(
+            "atelier_guardrail_held_characters",
+            "Characters a check holds back after a piece of a stream, mean of one answer.",
+            ("check",),
+            _HELD,
+        )
+        self.tickets = counter(
+            "atelier_handoff_tickets_total", "Tickets for people who take over.", ("result",)
+        )
+
     def expose(self, gauges: Iterable[LiveGauge]) -> None:
         """Add gauges that are read at scrape time."""
         self.registry.register(LiveGauges(gauges))
 
     def forget_version(self, version: str) -> None:
         """Drop the series of a version that was collected."""
-        for metric in (self.requests, self.duration, self.first_token, self.token_time, self.tokens):
+        for metric in (
+            self.requests, self.duration, self.first_token, self.token_time, self.tokens, self.verdicts,
+        ):  # fmt: skip
             metric.remove_by_labels({"version": version})

@@ -84,6 +84,25 @@ class Keyspace:
     def audit_lock(self) -> str:
         return f"{self.prefix}audit:archiving"
 
+    def session(self, digest: str) -> str:
+        """Hash: counts of one conversation."""
+        return f"{self.prefix}session:{digest}"
+
+    @property
+    def tickets(self) -> str:
+        """Hash: id of a ticket to its JSON."""
+        return f"{self.prefix}tickets"
+
+    @property
+    def ticket_queue(self) -> str:
+        """Sorted set: id of a ticket to the unix time of its next delivery."""
+        return f"{self.prefix}tickets:queue"
+
+    @property
+    def ticket_tries(self) -> str:
+        """Hash: id of a ticket to how often its delivery was tried."""
+        return f"{self.prefix}tickets:tries"
+
     @property
     def durable(self) -> str:
         """Counter written to ask the server how far its append-only file is synced."""
