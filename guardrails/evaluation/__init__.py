@@ -1,0 +1,1 @@
+"""Two-sided reports: what the checks catch, and what they wrongly stop."""
