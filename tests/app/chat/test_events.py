@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.events import DONE, EngineFailed, EventSplitter, StreamRewriter, event
+from guardrails.trace import TraceEntry
 from guardrails.verdict import Verdict
 
 TEXT = st.text(max_size=12)
@@ -50,12 +51,21 @@ class Upper:
     def __init__(self) -> None:
         self.held: dict[int, str] = {}
 
-    def feed(self, choice: int, text: str) -> str:
+    def feed(self, choice: int, text: str, kind: str = "content") -> str:
         self.held[choice] = self.held.get(choice, "") + text
         return ""
 
-    def finish(self, choice: int) -> str:
+    def finish(self, choice: int, kind: str = "content") -> str:
         return self.held.pop(choice, "").upper()
+
+    def check_whole(self, choice: int, text: str) -> str | None:
+        return text.upper()
+
+    def blocked(self, choice: int) -> bool:
+        return False
+
+    def trace(self) -> tuple[TraceEntry, ...]:
+        return ()
 
     def verdicts(self) -> tuple[Verdict, ...]:
         return ()
