@@ -68,7 +68,12 @@ def _explain_output(chain: Chain, outcome: InputOutcome, text: str) -> None:
     table = Table("check", "mode", "decision", "reason", "ms", "held")
     for entry in guard.trace():
         table.add_row(
-            entry.check, entry.mode, entry.result, escape(entry.reason), f"{entry.ms:.2f}", str(entry.held or 0)
+            entry.check,
+            entry.mode,
+            entry.result,
+            escape(entry.reason),
+            f"{entry.ms:.2f}",
+            str(entry.held or 0),
         )
     out.print(table)
     out.print(f"verdict: {strongest(guard.verdicts()).value}", highlight=False)

@@ -115,7 +115,9 @@ def _show(name: str, part: Mapping[str, Any]) -> None:
 def _numbers(value: Any, path: str) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
         return [
-            row for name, item in value.items() for row in _numbers(item, f"{path}.{name}" if path else str(name))
+            row
+            for name, item in value.items()
+            for row in _numbers(item, f"{path}.{name}" if path else str(name))
         ]
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return []

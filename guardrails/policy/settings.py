@@ -5,9 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-Phone = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+# YAML reads an unquoted 110 as a number.
+Phone = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    StringConstraints(min_length=1, max_length=64),
+]
 
 
 class Mode(StrEnum):

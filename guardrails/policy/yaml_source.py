@@ -67,8 +67,11 @@ class YamlSource:
         try:
             return model.model_validate({} if self.data is None else self.data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise self.problem(first["msg"], first["loc"]) from None
+            problems = [
+                self.problem(one["msg"], one["loc"])
+                for one in error.errors(include_url=False, include_input=False)
+            ]
+            raise min(problems, key=lambda problem: problem.line or 0) from None
 
 
 def read_yaml(path: Path) -> YamlSource:
