@@ -35,9 +35,10 @@ def evaluate(
         rows = read_jsonl(questions)
         report["questions"] = judge.evaluate(rows, asyncio.run(_ask_all(rows, url, key, model, concurrency)))
     if claims is not None:
+        rows = read_jsonl(claims)
         from guardrails.evaluation import claims as checker  # noqa: PLC0415
 
-        report["claims"] = checker.evaluate(read_jsonl(claims))
+        report["claims"] = checker.evaluate(rows)
     if texts is not None:
         if deny is None:
             fail("--texts needs --deny, a file with one denied term a line.")
