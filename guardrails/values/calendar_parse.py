@@ -85,7 +85,7 @@ def _code(match: re.Match[str]) -> Value | None:
             text,
         )
     if kind == "shift":
-        return Value(value.PERIOD, Decimal(24), "hour", match.start(), match.end(), text)
+        return Value(value.PERIOD, Decimal(86_400), "second", match.start(), match.end(), text)
     if kind == "ratio":
         first, second = (Decimal(part.strip()) for part in text.replace("比", ":").split(":"))
         if not second:

@@ -8,7 +8,22 @@ from guardrails.values import value
 from guardrails.values.value import Value
 
 _LOOSE = {value.NUMBER, value.COUNT, value.ORDINAL}
-_INSTALMENTS = {"instalment", ""}
+_KINDRED = frozenset(
+    frozenset(pair)
+    for pair in (
+        (value.NUMBER, value.AGE),
+        (value.NUMBER, value.PHONE),
+        (value.NUMBER, value.RATE),
+        (value.NUMBER, value.POINTS),
+        (value.NUMBER, value.AMOUNT),
+        (value.NUMBER, value.PERIOD),
+        (value.ORDINAL, value.PERIOD),
+        (value.UNLIMITED, value.AMOUNT),
+        (value.UNLIMITED, value.COUNT),
+        (value.MULTIPLE, value.RATE),
+    )
+)
+_DATES = frozenset(frozenset({value.DATE, other}) for other in (value.PERIOD, value.ORDINAL, value.NUMBER))
 _GENERIC = frozenset(
     {"", "item", "time", "transaction", "person", "account", "digit", "book", "message", "copy"}
 )
@@ -22,31 +37,20 @@ def comparable(one: Value, other: Value) -> bool:
         if a == value.COUNT:
             return one.unit == other.unit or one.unit in _GENERIC or other.unit in _GENERIC
         return a != value.POINTS or one.unit == other.unit
-    pair = {a, b}
+    return _kin(one, other)
+
+
+def _kin(one: Value, other: Value) -> bool:
+    a, b = one.kind, other.kind
+    pair = frozenset({a, b})
     if value.FREE in pair:
         return bool(pair & {value.AMOUNT, value.RATE})
-    if pair <= _LOOSE or pair <= {value.NUMBER, value.AGE} or pair <= {value.PHONE, value.NUMBER}:
+    if pair in _KINDRED or pair <= _LOOSE:
         return True
     if pair == {value.COUNT, value.PERIOD}:
         counted, period = (one, other) if a == value.COUNT else (other, one)
         return counted.unit == "instalment" and period.unit == "month"
-    if (
-        pair == {value.NUMBER, value.RATE}
-        or pair == {value.NUMBER, value.POINTS}
-        or pair == {value.NUMBER, value.AMOUNT}
-    ):
-        return True
-    if (
-        pair == {value.DATE, value.PERIOD}
-        or pair == {value.DATE, value.ORDINAL}
-        or pair == {value.DATE, value.NUMBER}
-    ):
-        return (one if a == value.DATE else other).unit in {"d", "y"}
-    if pair == {value.NUMBER, value.PERIOD} or pair == {value.ORDINAL, value.PERIOD}:
-        return True
-    if pair == {value.RATIO, value.CLOCK}:
-        return False
-    return pair == {value.UNLIMITED, value.AMOUNT} or pair == {value.MULTIPLE, value.RATE}
+    return pair in _DATES and (one if a == value.DATE else other).unit in {"d", "y"}
 
 
 def same_value(one: Value, other: Value) -> bool:
@@ -66,7 +70,7 @@ def _same_per(one: Value, other: Value) -> bool:
 def same_number(one: Value, other: Value) -> bool:
     """Equal in number and unit, whatever they are counted per."""
     pair = {one.kind, other.kind}
-    if pair == {value.FREE, value.AMOUNT} or pair == {value.FREE, value.RATE}:
+    if value.FREE in pair and len(pair) > 1:
         free, priced = (one, other) if one.kind == value.FREE else (other, one)
         return (priced.number == 0) == (free.unit == "free")
     if value.UNLIMITED in pair and len(pair) > 1:
@@ -83,10 +87,12 @@ def same_number(one: Value, other: Value) -> bool:
         )
     if pair == {value.DATE, value.PERIOD}:
         date, period = (one, other) if one.kind == value.DATE else (other, one)
-        return period.unit == "hour" and period.number == date.number * 24
-    if pair == {value.NUMBER, value.PERIOD} or pair == {value.ORDINAL, value.PERIOD}:
+        return period.unit == "second" and period.number == date.number * 86_400
+    if value.PERIOD in pair and pair & {value.NUMBER, value.ORDINAL}:
         bare, period = (one, other) if one.kind != value.PERIOD else (other, one)
         return bare.number in _plain(period)
+    if one.kind == other.kind == value.RATE and one.unit != other.unit:
+        return _close(one.number, other.number) or _close(one.number, 1 - other.number)  # 五折, 按50%收
     if one.kind == other.kind and one.kind in {value.PERIOD, value.AMOUNT, value.RATE, value.POINTS}:
         return one.unit == other.unit and _close(one.number, other.number) and _same_upper(one, other)
     if pair == {value.NUMBER, value.RATE}:
@@ -96,7 +102,7 @@ def same_number(one: Value, other: Value) -> bool:
 
 
 def _plain(period: Value) -> set[Decimal]:
-    sizes = {"hour": (1, 24, 168), "month": (1, 3, 12), "workday": (1,)}[period.unit]
+    sizes = {"second": (60, 3600, 86_400, 604_800), "month": (1, 3, 12), "workday": (1,)}[period.unit]
     return {period.number / size for size in sizes}
 
 

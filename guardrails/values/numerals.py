@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-_FOLD = {0xFF01 + i: 0x21 + i for i in range(94)}  # full-width forms
+_FOLD = {0xFF01 + i: 0x21 + i for i in range(94) if i != 11}  # full-width forms; "，" never groups digits
 _FOLD.update({ord(upper): ord(upper) + 32 for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
 _FOLD.update({0xFF21 + i: 0x61 + i for i in range(26)})
 _FOLD.update(
@@ -70,7 +70,8 @@ _NUMBER = re.compile(
     rf"|(?<![a-z])(?P<en>{_EN_WORD}(?:(?:[ -]|\s+and\s+){_EN_WORD}){{0,8}})(?![a-z])"
     r"|(?P<half>半(?=个?(?:年|月|小时|钟头|天|日|价))|(?<![a-z])half(?=[ -](?:a |an )?(?:year|month|hour|day|price)))"
     r"|(?<![a-z])(?P<times>once|twice|thrice)(?![a-z])"
-    r"|(?<![a-z])(?P<article>an?)(?=[ -](?:year|month|week|day|hour|minute|quarter)(?![a-z]))"
+    r"|(?P<article>(?<=within )an?|(?<=after )an?|(?<=for )an?|(?<= in )an?|(?<=least )an?|(?<=than )an?|(?<=about )an?"
+    r"|(?<=takes )an?|(?<=lasts )an?|(?<=every )an?|(?<=is )an?)(?=[ -](?:year|month|week|day|hour|minute|quarter)(?![a-z]))"
 )
 _LONGEST = 24  # characters; what is longer is no number a person wrote
 _TIMES = {"once": 1, "twice": 2, "thrice": 3}

@@ -20,6 +20,7 @@ _RANGE_JOIN = re.compile(r"\s?(?:以上)?\s?(?:至|到|-{1,2}|~|to|through|and)\
 _LONGEST_JOIN = 8
 _VAGUE = frozenset({"item", "book", "room", "person", "account", "digit", "device", "vehicle", "message"})
 _WITHOUT_PER = frozenset({value.ORDINAL, value.NUMBER, value.PERIOD, value.DATE, value.AGE, value.MULTIPLE})
+_TIMES = frozenset({"day", "week", "month", "year"})
 _CODES = frozenset("abcdefghijklmnopqrstuvwxyz$¥€£")
 _DIGIT_NEXT = re.compile(r"\s?\d")
 _ARTICLE = re.compile(r"[ -]an?(?= )")
@@ -196,14 +197,15 @@ def _clause_before(folded: str, start: int, previous_end: int) -> str:
 
 
 def _per(clause: str, tail: str) -> tuple[str, int]:
-    behind = units.PER_AFTER.match(tail)
-    if behind is not None:
-        word = behind["zh"] or behind["unit"] or behind["adverb"]
-        return units.PER_UNITS.get(word, ""), behind.end()
-    last = None
-    for last in units.PER_BEFORE.finditer(clause):
-        pass
-    return (str(last.lastgroup), 0) if last is not None else ("", 0)
+    """What a value is counted per, and how many characters behind it say so. Of "per card per day" the time counts."""
+    said: list[str] = []
+    used = 0
+    while len(said) < 3 and (behind := units.PER_AFTER.match(tail, used)) is not None:
+        said.append(units.PER_UNITS.get(behind["zh"] or behind["unit"] or behind["adverb"], ""))
+        used = behind.end()
+    if not said:
+        said = [str(match.lastgroup) for match in units.PER_BEFORE.finditer(clause)][::-1]
+    return next((one for one in said if one in _TIMES), said[0] if said else ""), used
 
 
 def _bound(clause: str, tail: str) -> str:
@@ -262,14 +264,14 @@ def _joined(folded: str, first: Value, second: Value) -> Value | None:
         return None
     if gap.strip() == "and" and "between" not in folded[max(0, first.start - 20) : first.start]:
         return None
-    number = first.number
+    number: Decimal | None = first.number
     same = (first.kind, first.unit) == (second.kind, second.unit)
     if not same:
         if first.kind != value.NUMBER or second.kind in {value.FREE, value.CODE, value.PHONE, value.CLOCK}:
             return None
         number = _rescaled(first.number, folded, second)
-        if number is None:
-            return None
+    if number is None:
+        return None
     if second.kind in {value.FREE, value.CODE, value.PHONE, value.UNLIMITED, value.RATIO}:
         return None
     if number > second.number and second.kind not in {value.CLOCK, value.DATE}:

@@ -46,13 +46,13 @@ RATE_UNITS = {
     "basis": Decimal("0.0001"),
 }
 
-_HOURS = {
-    "second": Decimal(1) / 3600,
-    "minute": Decimal(1) / 60,
-    "hour": Decimal(1),
-    "day": Decimal(24),
-    "week": Decimal(168),
-    "fortnight": Decimal(336),
+_SECONDS = {
+    "second": Decimal(1),
+    "minute": Decimal(60),
+    "hour": Decimal(3600),
+    "day": Decimal(86_400),
+    "week": Decimal(604_800),
+    "fortnight": Decimal(1_209_600),
 }
 _MONTHS = {"month": Decimal(1), "quarter": Decimal(3), "year": Decimal(12)}
 
@@ -71,7 +71,7 @@ PERIOD_AFTER = re.compile(
     r")(?![a-z])(?P<more>半(?![天日年月小])|and a half)?"
 )
 _PERIODS: dict[str, tuple[str, Decimal]] = {"workday": ("workday", Decimal(1))}
-_PERIODS.update({name: ("hour", size) for name, size in _HOURS.items()})
+_PERIODS.update({name: ("second", size) for name, size in _SECONDS.items()})
 _PERIODS.update({name: ("month", size) for name, size in _MONTHS.items()})
 PERIOD_UNITS = _PERIODS
 
@@ -153,7 +153,7 @@ MAX_AFTER = re.compile(
 
 FREE = re.compile(
     r"(?P<charged>不免(?!除?责|疫|签|密|息|提|流)|不予免(?:除|收)?|不能免(?:收|费|除)?|不可免(?:收|费|除)?|不享受免费|并不免费|不是免费|并非免费|非免费|not (?:be |been )?(?:waived|free)|no(?:t a)? waiver|isn't free|isn't waived|aren't free)"
-    r"|(?P<free>免费|免收|免除?[\u4e00-\u9fff]{0,4}?费(?!用户)|免交|免缴|免付|不(?:再|另|会|需|用|必|须|得)?(?:另行?)?(?:收取?(?:任何)?(?=[\u4e00-\u9fff]{0,12}?(?:费|钱|金|利息|息))|收取?(?=[，。；,;.、）)]|$)|计收|扣费|收费|加收|花钱)"
+    r"|(?P<free>免费|免收|免除?[\u4e00-\u9fff]{0,4}?(?:费(?!用户)|金(?![额融卡]))|免交|免缴|免付|不(?:再|另|会|需|用|必|须|得)?(?:另行?)?(?:收取?(?:任何)?(?=[\u4e00-\u9fff]{0,12}?(?:费|钱|金|利息|息))|收取?(?=[，。；,;.、）)]|$)|计收|扣费|收费|加收|花钱)"
     r"|无需?(?:付费|缴费|支付(?!密)|收费|费用|手续费|年费)|无须(?:付费|缴费|支付|交费)|不要钱|不用(?:交|付|缴|花)[\u4e00-\u9fff]{0,4}?[费钱]|零费用|零手续费|免(?=次年|首年|第)|首年免(?!密|签)|全免"
     r"|(?<!-)(?<!tax )(?<![a-z])(?:free of charge|for free|free of (?:[a-z-]+ ){0,3}fees?|no (?:[a-z-]+ ){0,4}?(?:fees?|charges?|costs?)(?![a-z])|fee[ -]free|without (?:any )?(?:[a-z-]+ )?(?:charges?|fees?|costs?|paying)|waived?(?![a-z])|waives|waiver|free(?![a-z-]| to | from |dom| of )|not? (?:be )?charged?(?![a-z])|(?:does|do|will|is|are)(?: not|n't) (?:be )?charged?(?![a-z])|complimentary|costs? nothing|at no (?:extra )?cost|pays? (?:no|nothing)|zero fees?))"
 )

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 AMOUNT = "amount"  # unit: ISO currency
 RATE = "rate"  # number is the ratio: 0.05 % = 0.0005; unit "ratio" or "discount" (the share still paid)
-PERIOD = "period"  # unit: "hour", "month" or "workday"
+PERIOD = "period"  # unit: "second", "month" or "workday"
 COUNT = "count"  # unit: a canonical counter, such as "transaction", "time", "card"
 DATE = "date"  # number is YYYYMMDD with zeros for what is not said; unit: "ymd", "ym", "md", "y", "d"
 CLOCK = "clock"  # number is minutes after midnight
