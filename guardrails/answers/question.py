@@ -1,0 +1,148 @@
+"""What a question asks for, cut into units that are looked for one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from guardrails.answers.folding import fold
+from guardrails.answers.lexicon import Lexicon, repair, sounds_like, spell_out
+from guardrails.language import detect
+from guardrails.message import Message
+
+_CLAUSES = re.compile(r"[，。？！；,?!;\n]+|\.(?=\s|$)")
+_ASKS = re.compile(
+    r"多少|什么|怎么|怎样|如何|吗|几|哪|多久|能不能|可不可以|是否|能否|要不要|收不收|算不算|[？?]|呢|多长|多大|不$|没有$"
+    r"|\b(?:what|how|which|when|where|who|can|do|does|is|are|will)\b"
+)
+_FUNCTION = re.compile(
+    r"请问一下|请问|我想问一下|我想问|想问一下|想问|帮我|麻烦|告诉我|的话|能不能|可不可以|要不要|收不收|算不算|是不是|有没有|会不会"
+    r"|可以|能否|是否|多少|什么|怎么|怎样|如何|哪里|哪儿|哪些|哪个|哪种|几个|应该|需要|现在|目前|你们|我们|咱们|您|你|我|他|她"
+    r"|这个|那个|这|那|请|吗|呢|吧|啊|呀|么|嘛|哦|的|了|着|过|得|地|是|有|会|能|要|想|让|给|把|被|对|从|到|在|就|也|都|还|又|再|才|只"
+    r"|和|跟|与|或|各|分别|另外|并|而|但|如果|因为|所以|啥|咋|几|去|来|说|看|算|用|下|上|里|外|一下|大概|到底|究竟|直接"
+)
+_FOLLOW_UP = re.compile(r"^(?:那|那么|如果是|换成|and |what about|how about)|呢[？?]?$|也(?:是|这么|一样|要)")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A word that is looked for. `words` are the ways it may be written, the customer's own first."""
+
+    words: tuple[str, ...]
+    weight: float
+    is_name: bool
+    rarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The last question of a conversation. `names` are those of the knowledge base that it mentions."""
+
+    text: str
+    folded: str
+    lang: str
+    units: tuple[Unit, ...]
+    names: tuple[str, ...]
+    follows_up: bool = False
+
+
+def understand(messages: Sequence[Message], lexicon: Lexicon, english: Sequence[tuple[str, str]] = ()) -> Question:
+    """Read the last user message, and what it leaves unsaid from the user's messages before it."""
+    asked = [message.content for message in messages if message.role == "user"]
+    text = asked[-1] if asked else ""
+    lang = detect(text)
+    folded = repair(spell_out(fold(text), lexicon), lexicon)
+    names = mentions(folded, lexicon)
+    units = _units(_translated(folded, english) if lang == "en" else folded, lexicon, lang)
+    follows_up = False
+    if len(asked) > 1:
+        earlier = repair(spell_out(fold(asked[-2]), lexicon), lexicon)
+        before = _units(_translated(earlier, english) if lang == "en" else earlier, lexicon, lang)
+        follows_up = bool(_FOLLOW_UP.search(folded)) or len(folded) <= 12
+        share = 0.7 if follows_up else 0.3
+        said = {word for unit in units for word in unit.words}
+        units += tuple(
+            Unit(unit.words, unit.weight * share, unit.is_name, unit.rarity)
+            for unit in before
+            if not said.intersection(unit.words) and not (unit.is_name and names)
+        )
+    return Question(text, folded, lang, units, names, follows_up)
+
+
+def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
+    """The names in a text; of overlapping ones the longest, so that 白金卡 is not also 金卡."""
+    found: list[str] = []
+    at = 0
+    while at < len(folded):
+        size = next(
+            (n for n in range(min(lexicon.longest, len(folded) - at), 1, -1) if folded[at : at + n] in lexicon.names), 0
+        )
+        if size:
+            found.append(folded[at : at + size])
+        at += size or 1
+    return tuple(dict.fromkeys(found))
+
+
+def _translated(folded: str, english: Sequence[tuple[str, str]]) -> str:
+    """An English question with the terms of the glossary in the documents' words, the longest term first."""
+    for term, word in english:
+        folded = re.sub(rf"(?<![a-z]){re.escape(term)}(?:s|es)?(?![a-z])", f" {word} ", folded)
+    return folded
+
+
+def _units(folded: str, lexicon: Lexicon, lang: str) -> tuple[Unit, ...]:
+    clauses = [clause for clause in _CLAUSES.split(folded) if clause.strip()]
+    asking = [at for at, clause in enumerate(clauses) if _ASKS.search(clause)]
+    last = asking[-1] if asking else len(clauses) - 1
+    found: dict[tuple[str, ...], Unit] = {}
+    for at, clause in enumerate(clauses):
+        weight = 1.0 if at == last or len(folded) <= 16 else 0.5 if at in asking else 0.3
+        for words, is_name in _clause_words(clause, lexicon, lang):
+            unit = found.get(words)
+            if unit is None or unit.weight < weight:
+                found[words] = Unit(words, weight, is_name, min(lexicon.rarity(word) for word in words))
+    return tuple(found.values())
+
+
+def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> list[tuple[tuple[str, ...], bool]]:
+    words: list[tuple[tuple[str, ...], bool]] = []
+    rest: list[str] = []
+    at = 0
+    while at < len(clause):
+        size = next(
+            (
+                n
+                for n in range(min(lexicon.longest, len(clause) - at), 1, -1)
+                if clause[at : at + n] in lexicon.names or clause[at : at + n] in lexicon.synonyms
+            ),
+            0,
+        )
+        if size:
+            word = clause[at : at + size]
+            words.append(((word, *lexicon.synonyms.get(word, ())), word in lexicon.names))
+            rest.append(" ")
+        else:
+            rest.append(clause[at])
+        at += size or 1
+    for run in re.findall(r"[\u3400-\u9fff]+|[a-z]+|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?", _without_function("".join(rest))):
+        if "\u3400" <= run[0] <= "\u9fff":
+            for pair in (run[i : i + 2] for i in range(len(run) - 1)):
+                meant = sounds_like(pair, lexicon)
+                words.append(((pair, meant) if meant else (pair,), False))
+        elif len(run) > 1 and (lang == "zh" or run not in _ENGLISH_FUNCTION):
+            words.append(((run,), False))
+    return words
+
+
+def _without_function(text: str) -> str:
+    return _FUNCTION.sub(" ", text)
+
+
+_ENGLISH_FUNCTION = frozenset(
+    "a an the of for to in on at is are am was be do does did can could may might will would should shall i you he she it we they my "
+    "your our their his her its me us them this that these those what which who whom whose when where why how much many long "
+    "and or but if then so with without from by as about into than there here have has had get gets got any some please tell "
+    "give want need like just know does don't s re ve ll t not no yes per each one up out off over under after before during "
+    "using used use take takes took charge charges still also say says".split()
+)
