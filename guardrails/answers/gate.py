@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from guardrails.answers.question import Question
 from guardrails.answers.select import Scored, found
+
+
+# What only the customer's own account can tell; no document does.
+_OWN_DATA = re.compile(
+    r"我(?:的|卡里|卡上|账户|账上|名下|这张|那张|这|目前|现在|还)?[^,，。？?]{0,8}(?:余额|还?剩(?:下|余)?(?:多少|几)|还有多少|欠(?:了|着)?多少|到哪(?:了|儿|里)|进度|到账了|通过了(?:吗|没)|批了(?:吗|没)"
+    r"|批下来)|(?:查|看)(?:一下|下)?我的?(?:余额|账单|订单|积分|流量|额度)"
+    r"|\bmy (?:current |remaining |account |card )*(?:balance|application status|order status|outstanding)|how much (?:do|money do) i (?:have|owe)|status of my"
+)
+
+
+MEANING = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +30,8 @@ class Gate:
     """
 
     coverage_zh: float = 0.5
+    dense_zh: float = 0.88
+    dense_en: float = 0.81
     sure_zh: float = 0.5
     foreign_zh: float = 0.15
     coverage_en: float = 0.5
@@ -47,11 +61,16 @@ class Judgement:
 
 def judge(question: Question, ranked: Sequence[Scored], gate: Gate) -> Judgement:
     """Enough, or not."""
-    covered = sufficiency(question, ranked)
     zh = question.lang == "zh"
+    covered = sufficiency(question, ranked)
+    if ranked:
+        # Words alone overlook a paraphrase; meaning alone takes the neighbour of what was asked for.
+        covered += MEANING * (ranked[0].dense - (gate.dense_zh if zh else gate.dense_en))
     needed, sure, foreign = (
         (gate.coverage_zh, gate.sure_zh, gate.foreign_zh) if zh else (gate.coverage_en, gate.sure_en, gate.foreign_en)
     )
+    if _OWN_DATA.search(question.folded):
+        return Judgement(False, False, False, covered, "own_data")
     if not question.units or covered < needed:
         return Judgement(False, False, covered < foreign, covered, "not_in_documents")
     return Judgement(True, covered >= sure, False, covered, "documents")

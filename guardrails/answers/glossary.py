@@ -35,7 +35,10 @@ def read_glossary(path: Path) -> Glossary:
     """The file's words over the general ones. Without the file the general ones. Raises PolicyProblem."""
     own = read_yaml(path).parse(GlossaryFile) if path.exists() else GlossaryFile()
     general = yaml.safe_load(files("guardrails.answers").joinpath("english.yaml").read_text(encoding="utf-8"))
-    english = {fold(term): fold(word) for term, word in (general | own.english).items()}
+    english = {
+        fold(term): " ".join(fold(part) for part in str(words).split())
+        for term, words in (general | own.english).items()
+    }
     return Glossary(
         tuple(tuple(group) for group in own.synonyms),
         tuple(sorted(english.items(), key=lambda pair: -len(pair[0]))),

@@ -23,6 +23,8 @@ _ALIAS = re.compile(
 )
 _PARENTHESIS = re.compile(r"[(（]([^()（）]{2,16})[)）]")
 _LETTERS = re.compile(r"[a-z]{2,}")
+UNHEARD = 4.0
+"""Rarity of a word that no fact has: as much as of one that is in a few of a thousand."""
 MAX_QUESTION = 400
 """Characters of a question that are looked at."""
 QUESTION_WORDS = ("多少", "多久", "怎么", "什么", "几天", "可以", "最高", "最低", "最长", "多少钱", "如何", "哪里", "时间")
@@ -37,6 +39,8 @@ class Lexicon:
     grams: Mapping[str, int]
     pinyin: Mapping[str, str]
     synonyms: Mapping[str, tuple[str, ...]]
+    asking: frozenset[str]
+    """Those of the synonyms that only say which kind of value is asked for."""
 
     @cached_property
     def longest(self) -> int:
@@ -45,7 +49,10 @@ class Lexicon:
 
     def rarity(self, word: str) -> float:
         """Inverse document frequency of a word, natural logarithm; a word no fact has is the rarest."""
-        return math.log(1 + len(self.texts) / (1 + self._count(word)))
+        count = self._count(word)
+        if not count:
+            return UNHEARD
+        return math.log(1 + len(self.texts) / (1 + count))
 
     def _count(self, word: str) -> int:
         if len(word) == 2:
@@ -67,8 +74,13 @@ def build_lexicon(facts: Sequence[Fact], glossary: Iterable[Sequence[str]] = ())
     for text in texts:
         grams.update({text[at : at + 2] for at in range(len(text) - 1)})
     aliases = [tuple(fold(name) for name in pair) for fact in facts for pair in _ALIAS.findall(fact.statement)]
+    general = yaml.safe_load(files("guardrails.answers").joinpath("synonyms.yaml").read_text(encoding="utf-8"))
+    groups = [*general["zh"], *general["asking"], *aliases, *glossary]
+    asking = {fold(word) for group in general["asking"] for word in group} - {
+        fold(word) for group in general["zh"] for word in group
+    }
     return Lexicon(
-        texts, frozenset(names), dict(grams), _by_sound(texts, names), _synonyms([*aliases, *glossary])
+        texts, frozenset(names), dict(grams), _by_sound(texts, names), _synonyms(groups), frozenset(asking)
     )
 
 
@@ -78,10 +90,9 @@ def fact_text(fact: Fact) -> str:
     return " ".join((fact.source.title, fact.source.section, asked, fact.statement))
 
 
-def _synonyms(own: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    general = yaml.safe_load(files("guardrails.answers").joinpath("synonyms.yaml").read_text(encoding="utf-8"))["zh"]
+def _synonyms(groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
     found: dict[str, dict[str, None]] = {}
-    for group in (*general, *own):
+    for group in groups:
         words = [fold(str(word)) for word in group]
         for word in words:
             found.setdefault(word, {}).update(dict.fromkeys(other for other in words if other != word))

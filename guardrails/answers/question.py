@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guardrails.answers.folding import fold
-from guardrails.answers.lexicon import Lexicon, repair, sounds_like, spell_out
+from guardrails.answers.lexicon import UNHEARD, Lexicon, repair, sounds_like, spell_out
 from guardrails.language import detect
 from guardrails.message import Message
 
@@ -22,6 +22,10 @@ _FUNCTION = re.compile(
     r"|这个|那个|这|那|请|吗|呢|吧|啊|呀|么|嘛|哦|的|了|着|过|得|地|是|有|会|能|要|想|让|给|把|被|对|从|到|在|就|也|都|还|又|再|才|只"
     r"|和|跟|与|或|各|分别|另外|并|而|但|如果|因为|所以|啥|咋|几|去|来|说|看|算|用|下|上|里|外|一下|大概|到底|究竟|直接"
 )
+MAX_UNHEARD = 2
+ASKING = 0.3
+UNHEARD_ENGLISH = 2.5
+"""What the glossary has no Chinese for: half of it is small talk."""
 _FOLLOW_UP = re.compile(r"^(?:那|那么|如果是|换成|and |what about|how about)|呢[？?]?$|也(?:是|这么|一样|要)")
 
 
@@ -65,7 +69,9 @@ def understand(messages: Sequence[Message], lexicon: Lexicon, english: Sequence[
         units += tuple(
             Unit(unit.words, unit.weight * share, unit.is_name, unit.rarity)
             for unit in before
-            if not said.intersection(unit.words) and not (unit.is_name and names)
+            if not said.intersection(unit.words)
+            and not (unit.is_name and names)
+            and unit.rarity not in {UNHEARD, UNHEARD_ENGLISH}
         )
     return Question(text, folded, lang, units, names, follows_up)
 
@@ -84,8 +90,19 @@ def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+_ENGLISH_PERIODS = (
+    (re.compile(r"(\d+)[- ]?years?\b"), r" \1年 "),
+    (re.compile(r"(\d+)[- ]?months?\b"), r" \1个月 "),
+    (re.compile(r"(\d+)[- ]?days?\b"), r" \1天 "),
+    (re.compile(r"(\d+)[- ]?(?:periods?|instal\w+)\b"), r" \1期 "),
+    (re.compile(r"(?:rmb|cny)\s*(\d)"), r"\1"),
+)
+
+
 def _translated(folded: str, english: Sequence[tuple[str, str]]) -> str:
     """An English question with the terms of the glossary in the documents' words, the longest term first."""
+    for pattern, written in _ENGLISH_PERIODS:
+        folded = pattern.sub(written, folded)
     for term, word in english:
         folded = re.sub(rf"(?<![a-z]){re.escape(term)}(?:s|es)?(?![a-z])", f" {word} ", folded)
     return folded
@@ -101,7 +118,12 @@ def _units(folded: str, lexicon: Lexicon, lang: str) -> tuple[Unit, ...]:
         for words, is_name in _clause_words(clause, lexicon, lang):
             unit = found.get(words)
             if unit is None or unit.weight < weight:
-                found[words] = Unit(words, weight, is_name, min(lexicon.rarity(word) for word in words))
+                rarity = min(lexicon.rarity(word) for word in words)
+                if words[0] in lexicon.asking and not is_name:
+                    rarity *= ASKING
+                elif lang == "en" and rarity == UNHEARD:
+                    rarity = UNHEARD_ENGLISH
+                found[words] = Unit(words, weight, is_name, rarity)
     return tuple(found.values())
 
 
@@ -114,7 +136,8 @@ def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> list[tuple[tuple[
             (
                 n
                 for n in range(min(lexicon.longest, len(clause) - at), 1, -1)
-                if clause[at : at + n] in lexicon.names or clause[at : at + n] in lexicon.synonyms
+                if (clause[at : at + n] in lexicon.names or clause[at : at + n] in lexicon.synonyms)
+                and not _splits_word(clause, at, at + n)
             ),
             0,
         )
@@ -127,12 +150,24 @@ def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> list[tuple[tuple[
         at += size or 1
     for run in re.findall(r"[\u3400-\u9fff]+|[a-z]+|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?", _without_function("".join(rest))):
         if "\u3400" <= run[0] <= "\u9fff":
+            unheard = 0
             for pair in (run[i : i + 2] for i in range(len(run) - 1)):
                 meant = sounds_like(pair, lexicon)
-                words.append(((pair, meant) if meant else (pair,), False))
+                known = meant or pair in lexicon.grams
+                unheard += not known
+                # A long aside in words of another field weighs as much as a short one.
+                if known or unheard <= MAX_UNHEARD:
+                    words.append(((pair, meant) if meant else (pair,), False))
         elif len(run) > 1 and (lang == "zh" or run not in _ENGLISH_FUNCTION):
             words.append(((run,), False))
     return words
+
+
+def _splits_word(clause: str, start: int, end: int) -> bool:
+    """Whether the stretch would cut a word written in letters: `app` in `applies`."""
+    return (start > 0 and clause[start].isascii() and clause[start].isalpha() and clause[start - 1].isascii() and clause[start - 1].isalpha()) or (
+        end < len(clause) and clause[end - 1].isascii() and clause[end - 1].isalpha() and clause[end].isascii() and clause[end].isalpha()
+    )
 
 
 def _without_function(text: str) -> str:
@@ -144,5 +179,7 @@ _ENGLISH_FUNCTION = frozenset(
     "your our their his her its me us them this that these those what which who whom whose when where why how much many long "
     "and or but if then so with without from by as about into than there here have has had get gets got any some please tell "
     "give want need like just know does don't s re ve ll t not no yes per each one up out off over under after before during "
+    "day days month months year years quick quickly pay paid through apply applies send sending sent make made go going come coming "
+    "now new still really ever only most more less than other another own kind sort way work works working happen happens last "
     "using used use take takes took charge charges still also say says".split()
 )

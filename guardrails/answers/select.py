@@ -75,7 +75,7 @@ def rank(question: Question, prepared: Sequence[Prepared], dense: Vectors, keep:
     scored = []
     for entry, cosine in zip(prepared, dense.tolist(), strict=True):
         coverage = sum(unit.weight * unit.rarity * found(unit, entry) for unit in question.units) / total
-        penalty = 0.12 if entry.fact.kind == EXAMPLE else 0.0
+        penalty = 0.12 if entry.fact.kind == EXAMPLE else -0.06 if entry.fact.kind == TABLE else 0.0
         score = coverage + _DENSE_WEIGHT * (cosine - middle) + kind_bonus(question.folded, entry.value) - penalty
         scored.append(Scored(entry, score, coverage, cosine))
     scored.sort(key=lambda one: -one.score)
