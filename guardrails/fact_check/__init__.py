@@ -4,5 +4,6 @@ from guardrails.fact_check.check import check_sentence
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Judgement, Label
 from guardrails.fact_check.statement import Evidence
+from guardrails.fact_check.stream import FactStream, OnUnknown
 
-__all__ = ["Evidence", "Finding", "Ground", "Judgement", "Label", "check_sentence"]
+__all__ = ["Evidence", "FactStream", "Finding", "Ground", "Judgement", "Label", "OnUnknown", "check_sentence"]

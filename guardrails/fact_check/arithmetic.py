@@ -30,7 +30,9 @@ def derivable(target: Value, inputs: Sequence[Value], known: Iterable[Value]) ->
                 for third in (*stated, *given):
                     if third in {first, second}:
                         continue
-                    if any(_near(more, goal) for more in (result * third, _over(result, third), result + third)):
+                    if any(
+                        _near(more, goal) for more in (result * third, _over(result, third), result + third)
+                    ):
                         return True
     return False
 
@@ -38,7 +40,15 @@ def derivable(target: Value, inputs: Sequence[Value], known: Iterable[Value]) ->
 def _plain(one: Value) -> tuple[Decimal, ...]:
     if one.kind == value.PERIOD:
         return tuple(one.number / size for size in _SIZES[one.unit])
-    if one.kind in {value.AMOUNT, value.RATE, value.NUMBER, value.COUNT, value.POINTS, value.RATIO, value.MULTIPLE}:
+    if one.kind in {
+        value.AMOUNT,
+        value.RATE,
+        value.NUMBER,
+        value.COUNT,
+        value.POINTS,
+        value.RATIO,
+        value.MULTIPLE,
+    }:
         return (one.number,)
     return ()
 

@@ -19,8 +19,12 @@ from guardrails.values.numerals import fold
 from guardrails.values.parse import parse_values
 from guardrails.values.value import Value
 
-_MARGIN = 0.06  # how much better another value must fit before the sentence's own is held to be of another subject
-_SPOKEN = 0.36  # share of a value's surroundings the evidence must speak of, before it can contradict the value
+_MARGIN = (
+    0.06  # how much better another value must fit before the sentence's own is held to be of another subject
+)
+_SPOKEN = (
+    0.36  # share of a value's surroundings the evidence must speak of, before it can contradict the value
+)
 _SPOKEN_ACROSS = 0.3
 _SAME_TOPIC = 0.5
 _VAGUE_MOST = 3
@@ -33,12 +37,18 @@ _CHARGES = re.compile(
 
 
 def check_sentence(
-    sentence: str, evidence: Ground | Sequence[Evidence | FactLike | str], question: str = ""
+    sentence: str,
+    evidence: Ground | Sequence[Evidence | FactLike | str],
+    question: str = "",
+    heading: str = "",
 ) -> Judgement:
-    """What `evidence` says about `sentence`. Values of `question` are the customer's own and need no evidence."""
+    """What `evidence` says about `sentence`, which may stand under a `heading`.
+
+    Values of `question` are the customer's own and need no evidence.
+    """
     ground = evidence if isinstance(evidence, Ground) else Ground.read(evidence)
     sentence = sentence[:_LONGEST]
-    claim = read_claim(sentence)
+    claim = read_claim(sentence, heading)
     findings = _values(claim, ground, question)
     if not any(finding.label is Label.CONTRADICTED for finding in findings):
         worded = _wording(claim, ground)
@@ -52,7 +62,7 @@ def check_sentence(
     put_right = ""
     if label is Label.CONTRADICTED:
         put_right = corrected(sentence, findings)
-        if put_right and check_sentence(put_right, ground, question).label is not Label.SUPPORTED:
+        if put_right and check_sentence(put_right, ground, question, heading).label is not Label.SUPPORTED:
             put_right = ""
     return Judgement(label, tuple(findings), put_right)
 
@@ -70,7 +80,9 @@ def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
     return _derived(claim, ground, settled, own)
 
 
-def _derived(claim: Statement, ground: Ground, findings: list[Finding], own: Sequence[Value]) -> list[Finding]:
+def _derived(
+    claim: Statement, ground: Ground, findings: list[Finding], own: Sequence[Value]
+) -> list[Finding]:
     """Results that follow from the sentence's own inputs and the documents' values."""
     loose = [one for one in findings if one.label is not Label.SUPPORTED and one.claimed is not None]
     if not loose or len(claim.mentions) + len(own) < 2:
@@ -80,8 +92,14 @@ def _derived(claim: Statement, ground: Ground, findings: list[Finding], own: Seq
     for target in reversed(loose):
         goal = target.claimed
         assert goal is not None
-        inputs = [one for one in every if one is not goal and one.kind not in {value.FREE, value.CODE}] + list(own)
-        fitting = [one for one in known if one.kind in {value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS}]
+        inputs = [
+            one for one in every if one is not goal and one.kind not in {value.FREE, value.CODE}
+        ] + list(own)
+        fitting = [
+            one
+            for one in known
+            if one.kind in {value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS}
+        ]
         if inputs and derivable(goal, inputs, fitting) and _operands(claim, goal):
             return [
                 Finding(Label.SUPPORTED, "derived", one.claimed) if one in loose else one for one in findings
@@ -89,7 +107,9 @@ def _derived(claim: Statement, ground: Ground, findings: list[Finding], own: Seq
     return findings
 
 
-_RESULT = re.compile(r"[=＝×x*÷]|计算|合计|共计|因此|所以|即|利息|计为|等于|equals?|total|so |therefore|interest|comes to|amounts? to|works out|例如|如|for example|e\.g")
+_RESULT = re.compile(
+    r"[=＝×x*÷]|计算|合计|共计|因此|所以|即|利息|计为|等于|equals?|total|so |therefore|interest|comes to|amounts? to|works out|例如|如|for example|e\.g"
+)
 
 
 def _operands(claim: Statement, goal: Value) -> bool:
@@ -105,7 +125,11 @@ def _value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
     scored = [(_alike(mention, other, claim, ground), other) for other in able]
     exact = [(score, other) for score, other in scored if _agrees(claimed, other.value, ground, other)]
     others = [(score, other) for score, other in scored if not _agrees(claimed, other.value, ground, other)]
-    rivals = [pair for pair in others if pair[1].value.kind == claimed.kind or value.FREE in {claimed.kind, pair[1].value.kind}]
+    rivals = [
+        pair
+        for pair in others
+        if pair[1].value.kind == claimed.kind or value.FREE in {claimed.kind, pair[1].value.kind}
+    ]
     if exact:
         fit, match = max(exact, key=lambda pair: pair[0])
         if rivals and not _RESPECTIVELY.search(claim.text):
@@ -140,7 +164,9 @@ def _alike(mention: Mention, other: Mention, claim: Statement, ground: Ground) -
 
 
 def _said(one: Value, claim: Statement) -> bool:
-    return any(same_number(one, mention.value) for mention in claim.mentions if comparable(one, mention.value))
+    return any(
+        same_number(one, mention.value) for mention in claim.mentions if comparable(one, mention.value)
+    )
 
 
 def _against(reason: str, claimed: Value, match: Mention, ground: Ground) -> Finding:
@@ -203,7 +229,9 @@ def _wording(claim: Statement, ground: Ground) -> Finding | None:
         reason = "condition"
     if not reason:
         every = frozenset().union(*(one.features | one.context for one in ground.statements))
-        if other_group(notions(claim.features), notions(statement.features | statement.context), notions(every)):
+        if other_group(
+            notions(claim.features), notions(statement.features | statement.context), notions(every)
+        ):
             reason = "subject"
     if not reason and not across:
         reason = _other_subject(claim, statement, ground, everything)
@@ -218,7 +246,9 @@ def _yes_no(claim: Statement, statement: Statement, ours: str, theirs: str, *, a
     plain_ours = blanked(ours, we_free)
     plain_theirs = blanked(theirs, they_free)
     if any(one.unit == "free" for one in they_free) and not we_free and _CHARGES.search(plain_ours):
-        if not any(m.value.kind in {value.AMOUNT, value.RATE} for m in (*claim.mentions, *statement.mentions)):
+        if not any(
+            m.value.kind in {value.AMOUNT, value.RATE} for m in (*claim.mentions, *statement.mentions)
+        ):
             return "polarity"
     if across:
         return "polarity" if bool(negations(plain_ours)) != bool(negations(plain_theirs)) else ""
@@ -229,7 +259,9 @@ def _yes_no(claim: Statement, statement: Statement, ours: str, theirs: str, *, a
 
 def _other_join(ours: str, theirs: str) -> bool:
     mine, other = joins(ours), joins(theirs)
-    return bool(mine and other and mine != other and len(parse_values(ours)) > 1 and len(parse_values(theirs)) > 1)
+    return bool(
+        mine and other and mine != other and len(parse_values(ours)) > 1 and len(parse_values(theirs)) > 1
+    )
 
 
 def _other_subject(claim: Statement, statement: Statement, ground: Ground, everything: str) -> str:

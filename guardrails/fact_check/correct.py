@@ -29,9 +29,18 @@ def corrected(sentence: str, findings: Sequence[Finding]) -> str:
     edits: list[tuple[int, int, str]] = []
     for finding in wrong:
         claimed, right = finding.claimed, finding.right
-        if claimed is None or right is None or finding.reason in {"per", "bound"} or value.FREE in {claimed.kind, right.kind}:
+        if (
+            claimed is None
+            or right is None
+            or finding.reason in {"per", "bound"}
+            or value.FREE in {claimed.kind, right.kind}
+        ):
             return ""
-        written = right.text if detect(right.text) == lang or right.text.isascii() and lang == "en" else render(right, lang)
+        written = (
+            right.text
+            if detect(right.text) == lang or right.text.isascii() and lang == "en"
+            else render(right, lang)
+        )
         if not written:
             return ""
         edits.append((claimed.start, claimed.end, written))

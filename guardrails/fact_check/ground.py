@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guardrails.fact_check.features import notions
-from guardrails.fact_check.statement import Evidence, FactLike, Mention, Statement, read_evidence, read_statement
+from guardrails.fact_check.statement import (
+    Evidence,
+    FactLike,
+    Mention,
+    Statement,
+    read_evidence,
+    read_statement,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,9 @@ class Ground:
         return (best[2], best[1]) if best else (None, 0.0)
 
 
-def read_claim(sentence: str) -> Statement:
+def read_claim(sentence: str, heading: str = "") -> Statement:
     """A sentence to be checked."""
-    return read_statement(sentence, -1)
+    return read_statement(sentence, -1, about=heading)
 
 
 def _likeness(ours: dict[str, float], theirs: dict[str, float], ground: Ground, across: bool) -> float:

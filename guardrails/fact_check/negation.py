@@ -14,7 +14,9 @@ _NEGATOR = re.compile(
     r"(?P<zh>不可以|不能够|不需要|不会再|不可|不能|不得|不会|不需|不须|不用|不必|不予|不再|不是|不支持|不允许|不享受|不适用|不提供|不接受|无需|无须|无法|无权|没有|并非|禁止|严禁|拒绝|绝不|从不|未|没|不|无|免(?=于)|非(?=本人|法定)|勿|别(?=[让把给再去在]))"
     r"|(?<![a-z])(?P<en>cannot|can't|won't|don't|doesn't|didn't|isn't|aren't|wasn't|weren't|mustn't|shouldn't|needn't|hasn't|haven't|no longer|not|never|no(?! more| less)|without|neither|nor|unable|prohibited|forbidden|refused?|ineligible|excluded?|excluding|exempt)(?![a-z])"
 )
-_MODAL = re.compile(r"^(?:可以|能够?|需要?|须|必|得|予|再|会|用|是|要|支持|允许|享受|适用|提供|接受|有|被|单独|另行|另|于|进行|计|在)+")
+_MODAL = re.compile(
+    r"^(?:可以|能够?|需要?|须|必|得|予|再|会|用|是|要|支持|允许|享受|适用|提供|接受|有|被|单独|另行|另|于|进行|计|在)+"
+)
 _ZH_WORD = re.compile(r"[\u4e00-\u9fff]{2}")
 _EN_WORD = re.compile(r"[a-z]{3,}")
 _EN_SKIP = frozenset(
@@ -98,7 +100,12 @@ def contrast(claim: str, statement: str, everything: str) -> tuple[str, str] | N
     """A pair of opposites of which the claim has one and the statement the other."""
     for pair in _TWO_WAY:
         for mine, other in (pair, pair[::-1]):
-            if _has(claim, mine) and not _has(claim, other) and _has(statement, other) and not _has(everything, mine):
+            if (
+                _has(claim, mine)
+                and not _has(claim, other)
+                and _has(statement, other)
+                and not _has(everything, mine)
+            ):
                 return mine, other
     return None
 
@@ -112,7 +119,10 @@ def _has(text: str, word: str) -> bool:
 def joins(text: str) -> str:
     """`or` or `and` between conditions, where the text says which; else empty."""
     either = re.search(r"或|任意一|任一|其一|之一即可|either|(?<![a-z])or(?![a-z])|any one of", text)
-    both = re.search(r"且|同时(?:满足|达到|具备|符合)|均须|都要|都须|缺一不可|两项都|两个条件都|both|as well as|(?<![a-z])and(?: also)?(?![a-z])", text)
+    both = re.search(
+        r"且|同时(?:满足|达到|具备|符合)|均须|都要|都须|缺一不可|两项都|两个条件都|both|as well as|(?<![a-z])and(?: also)?(?![a-z])",
+        text,
+    )
     if either and not both:
         return "or"
     if both and not either:

@@ -16,7 +16,9 @@ _GROUPS = (
 )
 _EXCLUSIVE = tuple(frozenset(f"@{name}" for name in group) for group in _GROUPS)
 _LONGEST = 240
-_PLAIN = frozenset("的是为了在和与及或可须需应每该本其此这那您你我他她它请由从自被把将会能要到给后前内外起满达约共总各均都也还又就才只仅不未无没一")
+_PLAIN = frozenset(
+    "的是为了在和与及或可须需应每该本其此这那您你我他她它请由从自被把将会能要到给后前内外起满达约共总各均都也还又就才只仅不未无没一"
+)
 _WORDS = re.compile(
     r"收取|收费|费用|手续费|支付|需要|必须|可以|办理|申请|金额|标准|规定|时间|期限|期间|客户|用户|用卡|持卡|银行|公司|之后|之前|以内|以后|享受|享有|提供|进行|完成|使用|最高|最低|最多|最少|最长|最短|不超过|至多|至少"
     r"|百分|每笔|每次|单笔|单次|每日|每天|每月|每年|一年|每期|免费|免收|限额|上限|下限|封顶|工作日|自然日|小时|有效|当天|当日"
@@ -46,7 +48,9 @@ def other_name(claim: str, evidence: str) -> str:
     strange = {name for name in ours if name.lower() not in lower}
     if not strange:
         return ""
-    missing = {name for name in _CAPITAL.findall(evidence)} - _GENERAL_CAPITALS - set(_ANY_CAPITAL.findall(claim))
+    missing = (
+        {name for name in _CAPITAL.findall(evidence)} - _GENERAL_CAPITALS - set(_ANY_CAPITAL.findall(claim))
+    )
     return min(strange) if missing else ""
 
 
