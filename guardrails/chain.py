@@ -40,7 +40,6 @@ class InputOutcome:
     reply: str | None = None
     grounded: tuple[Message, ...] | None = None
     basis: Reply | None = None
-    nearest: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
     ticket: Ticket | None = None
     counted: tuple[str, ...] = field(default=())
@@ -161,12 +160,11 @@ class Chain:
         else:
             nearest = answers.nearest(recent, lang, ladder.nearest) if ladder.nearest else ()
             text = self.policy.replies.text("unknown", lang, nearest=nearest)
-            outcome = replace(outcome, nearest=nearest)
         return replace(outcome, reply=text, counted=("unknown",))
 
     def open_output(self, outcome: InputOutcome) -> Output:
         """The guard of the answer that is written for `outcome`."""
-        return Output(self.policy, outcome.lang, outcome.basis, outcome.nearest)
+        return Output(self.policy, outcome.lang, outcome.basis, _recent(outcome.messages))
 
     def mask(self, text: str) -> str:
         """`text` as it may be written down."""

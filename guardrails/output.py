@@ -6,10 +6,11 @@ last, so that nothing is added behind them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from guardrails.message import Message
 from guardrails.policy.policy import Policy
 from guardrails.policy.ports import Reply, TextStream
 from guardrails.policy.settings import CheckSettings, Mode
@@ -97,12 +98,12 @@ class Output:
     """Guards the texts of one answer; `n` choices are `n` channels."""
 
     def __init__(
-        self, policy: Policy, lang: str, basis: Reply | None = None, nearest: tuple[str, ...] = ()
+        self, policy: Policy, lang: str, basis: Reply | None = None, messages: Sequence[Message] = ()
     ) -> None:
         self._policy = policy
         self._lang = lang
         self._basis = basis
-        self._nearest = nearest
+        self._messages = messages
         self._stages: dict[Channel, list[Stage]] = {}
         self._emitted: dict[Channel, bool] = {}
         self._blocked: dict[int, str] = {}
@@ -137,9 +138,22 @@ class Output:
             for verdict in stage.verdicts()
         )
         if channel.kind == "content" and not text.strip() and not self._emitted.get(channel) and withheld:
-            self._added.append(Verdict("facts", Decision.FALLBACK, "withheld"))
-            return self._policy.replies.text("withheld", self._lang, nearest=self._nearest)
+            return self._instead(channel)
         return text
+
+    def _instead(self, channel: Channel) -> str:
+        """An answer of which nothing was left: the documents' own words, else the text that says so."""
+        stated = self._basis.text if self._basis is not None else ""
+        passed = self.check_whole(channel.choice, stated) if stated else None
+        if passed:
+            self._added.append(Verdict("facts", Decision.REPLACE, "stated", evidence=self._cited()))
+            return passed
+        self._blocked.pop(channel.choice, None)
+        self._added.append(Verdict("facts", Decision.FALLBACK, "withheld"))
+        return self._policy.replies.text("withheld", self._lang)
+
+    def _cited(self) -> tuple[str, ...]:
+        return self._basis.citations if self._basis is not None else ()
 
     def check_whole(self, choice: int, text: str) -> str | None:
         """A text that leaves in one piece, such as a tool call's argument; None if it must not leave."""
@@ -212,7 +226,7 @@ class Output:
         stages = []
         answers, basis = policy.answers, self._basis
         if channel.kind == "content" and answers is not None and basis is not None:
-            stages.append(("facts", checks.facts, lambda: answers.open(basis, self._lang)))
+            stages.append(("facts", checks.facts, lambda: answers.open(basis, self._messages, self._lang)))
         stages.append(("privacy", checks.privacy, policy.privacy.open))
         stages.append(("words", checks.words, policy.words.open))
         return [

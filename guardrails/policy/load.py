@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from guardrails.answers.answers import load_answers
+from guardrails.policy.documents import DocumentAnswers
 from guardrails.policy.folder import PolicyFolder
 from guardrails.policy.policy import Policy
 from guardrails.policy.replies import read_replies
-from guardrails.policy.settings import PolicyFile
+from guardrails.policy.settings import Mode, PolicyFile
 from guardrails.policy.yaml_source import read_yaml
+from guardrails.problem import PolicyProblem
 from guardrails.verdict import Decision, Verdict
 
 
@@ -68,5 +72,21 @@ def load_policy(folder: str | Path, *, today: date | None = None, cache_dir: Pat
         privacy=_Absent("privacy"),
         attack=_Absent("attack"),
         handoff=_Absent("handoff"),
-        answers=None,
+        answers=_documents(path, settings, today or date.today(), cache_dir),
     )
+
+
+def _documents(
+    path: Path, settings: PolicyFile, today: date, cache_dir: Path | None
+) -> DocumentAnswers | None:
+    if settings.checks.answers.mode is Mode.OFF:
+        return None
+    name = sha256(str(path.absolute()).encode()).hexdigest()[:16]
+    cache = cache_dir / f"{name}.vectors.npz" if cache_dir is not None else None
+    try:
+        answers = load_answers(path, today=today, cache=cache, thresholds=settings.answers.thresholds)
+    except PolicyProblem:
+        raise
+    except ValueError as error:
+        raise PolicyProblem(path / "policy.yaml", str(error), field="answers") from None
+    return DocumentAnswers(answers, settings.answers.approved) if answers is not None else None

@@ -92,5 +92,5 @@ class AnswersPort(Protocol):
     def topics(self, lang: str) -> tuple[str, ...]:
         """What the documents are about, in a few names."""
 
-    def open(self, reply: Reply, lang: str) -> TextStream:
+    def open(self, reply: Reply, messages: Sequence[Message], lang: str) -> TextStream:
         """The fact check of an answer written from `reply`."""

@@ -70,7 +70,6 @@ class AnswerSettingsFile(_Part):
     thresholds: dict[str, float] = Field(
         {}, description="Overrides of the answer engine's own thresholds, by name."
     )
-    judge_url: str = Field("", description="An OpenAI-compatible judge of sentences no rule can decide.")
 
 
 class LadderSettings(_Part):

@@ -145,7 +145,7 @@ class FakeAnswers:
     def topics(self, lang: str) -> tuple[str, ...]:
         return ("cards", "loans")
 
-    def open(self, reply: Any, lang: str) -> Any:
+    def open(self, reply: Any, messages: Sequence[Message], lang: str) -> Any:
         return self.stream
 
 
