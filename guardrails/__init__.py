@@ -1,10 +1,10 @@
 """The guardrail chain as a pure library: no HTTP, no Redis, no torch.
 
-    from guardrails import Chain, Message, load_policy
+from guardrails import Chain, Message, load_policy
 
-    chain = Chain(load_policy("examples/bank/policy"))
-    outcome = chain.check_input([Message("user", "转人工")])
-    print(outcome.reply, outcome.verdicts)
+chain = Chain(load_policy("examples/bank/policy"))
+outcome = chain.check_input([Message("user", "转人工")])
+print(outcome.reply, outcome.verdicts)
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from datetime import date
 from pathlib import Path
 
 from guardrails.chain import Chain
+from guardrails.message import Message
 from guardrails.policy.bundle import BuildFailed, build
 from guardrails.policy.folder import PolicyFolder, Stamp
+from guardrails.policy.policy import Policy
 from guardrails.problem import PolicyProblem
 
 log = logging.getLogger("atelier.policies")
@@ -79,7 +81,7 @@ class PolicyLibrary:
             policy = await asyncio.to_thread(build, path, self._cache_dir, today=seen[1])
             if await asyncio.to_thread(watched.folder.stamp) != seen[0]:
                 return  # Changed while it was built: the next round takes all of it.
-            chain = await asyncio.to_thread(Chain, policy)
+            chain = await asyncio.to_thread(_warm, policy)
         except PolicyProblem as problem:
             watched.seen = seen
             self._refuse(watched, str(problem))
@@ -101,3 +103,10 @@ class PolicyLibrary:
         while True:
             await self.refresh()
             await asyncio.sleep(self._interval)
+
+
+def _warm(policy: Policy) -> Chain:
+    """The chain of `policy`, with what it loads on first use loaded: no request should wait for that."""
+    chain = Chain(policy)
+    chain.check_input([Message("user", "?")])
+    return chain

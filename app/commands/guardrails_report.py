@@ -33,12 +33,12 @@ def evaluate(
         from guardrails.evaluation import questions as judge  # noqa: PLC0415
 
         rows = read_jsonl(questions)
+        judge.check_rows(rows, questions)
         report["questions"] = judge.evaluate(rows, asyncio.run(_ask_all(rows, url, key, model, concurrency)))
     if claims is not None:
-        rows = read_jsonl(claims)
         from guardrails.evaluation import claims as checker  # noqa: PLC0415
 
-        report["claims"] = checker.evaluate(rows)
+        report["claims"] = checker.evaluate_claims(checker.read_claims(claims))
     if texts is not None:
         if deny is None:
             fail("--texts needs --deny, a file with one denied term a line.")

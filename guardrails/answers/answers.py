@@ -17,6 +17,7 @@ from guardrails.answers.grounding import grounded_messages
 from guardrails.answers.lexicon import Lexicon, build_lexicon
 from guardrails.answers.question import Question, understand
 from guardrails.answers.select import Prepared, Scored, prepare, rank
+from guardrails.fact_check.stream import FactStream
 from guardrails.knowledge.embedding import E5Embedder, Embedder, Vectors, embed_passages
 from guardrails.knowledge.fact import EXAMPLE, Fact, Knowledge
 from guardrails.knowledge.ingest import read_knowledge
@@ -104,6 +105,10 @@ class Answers:
         """The documents' titles."""
         return self.knowledge.titles
 
+    def open(self, reply: Draft, lang: str) -> FactStream:
+        """The fact check of an answer that an engine writes from `reply`."""
+        return FactStream(reply.facts, lang)
+
 
 def _topic(fact: Fact) -> str:
     if fact.row:
@@ -128,6 +133,6 @@ def load_answers(
     if not knowledge.facts:
         return None
     vectors = embed_passages(E5Embedder(), [fact.statement for fact in knowledge.facts], cache)
-    return Answers(knowledge, np.ascontiguousarray(vectors), read_glossary(folder / "glossary.yaml"), Gate.of(thresholds))
-
-
+    return Answers(
+        knowledge, np.ascontiguousarray(vectors), read_glossary(folder / "glossary.yaml"), Gate.of(thresholds)
+    )

@@ -10,7 +10,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from guardrails.answers.question import Question
 from guardrails.knowledge.fact import EXAMPLE, Fact
 
-_MONEY = re.compile(r"(\d+(?:\.\d+)?)\s*(万|千)?\s*(?:元|块)|(\d+(?:\.\d+)?)\s*(万|千)(?!分)|(?:rmb|cny|¥|￥)\s*(\d[\d,]*(?:\.\d+)?)|\b(\d[\d,]{3,}(?:\.\d+)?)\b(?!\s*(?:年|天|日|期|个|month|day|year))")
+_MONEY = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(万|千)?\s*(?:元|块)|(\d+(?:\.\d+)?)\s*(万|千)(?!分)|(?:rmb|cny|¥|￥)\s*(\d[\d,]*(?:\.\d+)?)|\b(\d[\d,]{3,}(?:\.\d+)?)\b(?!\s*(?:年|天|日|期|个|month|day|year))"
+)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _TEN_THOUSANDTH = re.compile(r"万分之([一二三四五六七八九\d.]+)")
 _DAYS = re.compile(r"(\d+)\s*(?:天|日|days?)")
@@ -19,7 +21,9 @@ _MONTHS = re.compile(r"(\d+)\s*(?:个月|months?)")
 _PERIODS = re.compile(r"(\d+)\s*(?:期|instal|periods?)")
 _FLOOR = re.compile(r"最低\s*(\d+(?:\.\d+)?)\s*(万)?元")
 _CEILING = re.compile(r"最高\s*(\d+(?:\.\d+)?)\s*(万)?元")
-_FORMULA = re.compile(r"([\u3400-\u9fff]{2,12})\s*[＝=]\s*([\u3400-\u9fff（）()]{2,16}(?:\s*[×x*]\s*[\u3400-\u9fff（）()]{2,16})+)")
+_FORMULA = re.compile(
+    r"([\u3400-\u9fff]{2,12})\s*[＝=]\s*([\u3400-\u9fff（）()]{2,16}(?:\s*[×x*]\s*[\u3400-\u9fff（）()]{2,16})+)"
+)
 _NUMERALS = dict(zip("一二三四五六七八九", range(1, 10), strict=True))
 _WANTS_SUM = re.compile(r"多少|几|how much|what")
 _CENT = Decimal("0.01")
@@ -162,7 +166,13 @@ def _by_share(question: Question, money: Decimal, candidates: Sequence[Fact]) ->
     if (ceiling := _CEILING.search(fact.value)) and result > (most := _yuan(ceiling)):
         result, note = most, f"超过最高{most.normalize():f}元"
     label = fact.column if "费" in fact.column or "金" in fact.column else fact.source.section
-    return Calculation(re.sub(r"^[一二三四五六七八九十]+、", "", label), f"{money.normalize():f}×{(rate * 100).normalize():f}%", result, fact, note)
+    return Calculation(
+        re.sub(r"^[一二三四五六七八九十]+、", "", label),
+        f"{money.normalize():f}×{(rate * 100).normalize():f}%",
+        result,
+        fact,
+        note,
+    )
 
 
 def _yuan(found: re.Match[str]) -> Decimal:
@@ -171,7 +181,9 @@ def _yuan(found: re.Match[str]) -> Decimal:
 
 def in_range(label: str, money: Decimal) -> bool | None:
     """Whether a row like 柜面（2000元以上至5000元） is for a sum; None when its label states no range."""
-    found = re.search(r"(?:(\d+(?:\.\d+)?)(万)?元以上)?至?(?:(\d+(?:\.\d+)?)(万)?元(?:及以下|以下|以内)?)?$", _inside(label))
+    found = re.search(
+        r"(?:(\d+(?:\.\d+)?)(万)?元以上)?至?(?:(\d+(?:\.\d+)?)(万)?元(?:及以下|以下|以内)?)?$", _inside(label)
+    )
     if not found or not (found[1] or found[3]):
         return None
     low = Decimal(found[1]) * (10_000 if found[2] else 1) if found[1] else None

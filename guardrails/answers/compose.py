@@ -15,6 +15,7 @@ MAX_CELLS = 8
 _NEAR = 0.12
 """A fact this close to the best one may be the one that was meant: both are quoted."""
 _CELL_NEAR = 0.1
+_TABLE_NEAR = 0.35
 
 
 def chosen_facts(question: Question, ranked: Sequence[Scored], every: Sequence[Prepared]) -> tuple[Fact, ...]:
@@ -29,6 +30,11 @@ def chosen_facts(question: Question, ranked: Sequence[Scored], every: Sequence[P
         if any(_group(fact) == _group(one.fact) for fact in found):
             continue
         found.extend(_with_siblings(question, one, ranked, every))
+    if not any(fact.kind == TABLE for fact in found):
+        # Clauses speak about the value, tables hold it.
+        cell = next((one for one in ranked if one.fact.kind == TABLE), None)
+        if cell is not None and cell.score >= best.score - _TABLE_NEAR:
+            found.extend(_with_siblings(question, cell, ranked, every))
     return tuple(dict.fromkeys(found))
 
 
@@ -57,6 +63,7 @@ def _with_siblings(
         same_row, same_column = fact.row == one.fact.row, fact.column == one.fact.column
         if (
             fact.id in close
+            or (not rows and columns and named_column)
             or (named_row and (same_column or named_column))
             or (named_column and (same_row or named_row))
         ):

@@ -7,7 +7,9 @@ import unicodedata
 
 from guardrails.tables import simplified
 
-_ROMAN = str.maketrans({chr(0x2160 + n): str(n + 1) for n in range(10)} | {chr(0x2170 + n): str(n + 1) for n in range(10)})
+_ROMAN = str.maketrans(
+    {chr(0x2160 + n): str(n + 1) for n in range(10)} | {chr(0x2170 + n): str(n + 1) for n in range(10)}
+)
 _DIGITS = {char: digit for digit, char in enumerate("零一二三四五六七八九")} | {"两": 2, "俩": 2, "〇": 0}
 _UNITS = {"十": 10, "百": 100, "千": 1000}
 _NUMERAL = re.compile(
@@ -35,5 +37,9 @@ def numeral(text: str) -> int:
             total += (digit or 1) * _UNITS[char]
             digit = 0
         else:
-            digit = digit * 10 + _DIGITS[char] if len(text) > 1 and not any(c in _UNITS for c in text) else _DIGITS[char]
+            digit = (
+                digit * 10 + _DIGITS[char]
+                if len(text) > 1 and not any(c in _UNITS for c in text)
+                else _DIGITS[char]
+            )
     return total + digit

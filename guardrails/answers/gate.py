@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields, replace
 from guardrails.answers.question import Question
 from guardrails.answers.select import Scored, found
 
-
 # What only the customer's own account can tell; no document does.
 _OWN_DATA = re.compile(
     r"我(?:的|卡里|卡上|账户|账上|名下|这张|那张|这|目前|现在|还)?[^,，。？?]{0,8}(?:余额|还?剩(?:下|余)?(?:多少|几)|还有多少|欠(?:了|着)?多少|到哪(?:了|儿|里)|进度|到账了|通过了(?:吗|没)|批了(?:吗|没)"
@@ -19,6 +18,8 @@ _OWN_DATA = re.compile(
 
 
 MEANING = 4.0
+UNHEARD_RUN = 0.11
+"""A noun that no document has takes this from the coverage; the one that is asked for, twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,11 @@ def judge(question: Question, ranked: Sequence[Scored], gate: Gate) -> Judgement
     if ranked:
         # Words alone overlook a paraphrase; meaning alone takes the neighbour of what was asked for.
         covered += MEANING * (ranked[0].dense - (gate.dense_zh if zh else gate.dense_en))
+        covered -= UNHEARD_RUN * question.unheard
     needed, sure, foreign = (
-        (gate.coverage_zh, gate.sure_zh, gate.foreign_zh) if zh else (gate.coverage_en, gate.sure_en, gate.foreign_en)
+        (gate.coverage_zh, gate.sure_zh, gate.foreign_zh)
+        if zh
+        else (gate.coverage_en, gate.sure_en, gate.foreign_en)
     )
     if _OWN_DATA.search(question.folded):
         return Judgement(False, False, False, covered, "own_data")

@@ -27,7 +27,21 @@ UNHEARD = 4.0
 """Rarity of a word that no fact has: as much as of one that is in a few of a thousand."""
 MAX_QUESTION = 400
 """Characters of a question that are looked at."""
-QUESTION_WORDS = ("多少", "多久", "怎么", "什么", "几天", "可以", "最高", "最低", "最长", "多少钱", "如何", "哪里", "时间")
+QUESTION_WORDS = (
+    "多少",
+    "多久",
+    "怎么",
+    "什么",
+    "几天",
+    "可以",
+    "最高",
+    "最低",
+    "最长",
+    "多少钱",
+    "如何",
+    "哪里",
+    "时间",
+)
 
 
 @dataclass(frozen=True)
@@ -73,12 +87,14 @@ def build_lexicon(facts: Sequence[Fact], glossary: Iterable[Sequence[str]] = ())
     grams: Counter[str] = Counter()
     for text in texts:
         grams.update({text[at : at + 2] for at in range(len(text) - 1)})
-    aliases = [tuple(fold(name) for name in pair) for fact in facts for pair in _ALIAS.findall(fact.statement)]
-    general = yaml.safe_load(files("guardrails.answers").joinpath("synonyms.yaml").read_text(encoding="utf-8"))
-    groups = [*general["zh"], *general["asking"], *aliases, *glossary]
-    asking = {fold(word) for group in general["asking"] for word in group} - {
-        fold(word) for group in general["zh"] for word in group
-    }
+    aliases = [
+        tuple(fold(name) for name in pair) for fact in facts for pair in _ALIAS.findall(fact.statement)
+    ]
+    general = yaml.safe_load(
+        files("guardrails.answers").joinpath("synonyms.yaml").read_text(encoding="utf-8")
+    )
+    groups = [*general["zh"], *aliases, *glossary]
+    asking = {fold(word) for word in general["asking"]}
     return Lexicon(
         texts, frozenset(names), dict(grams), _by_sound(texts, names), _synonyms(groups), frozenset(asking)
     )

@@ -19,9 +19,12 @@ _ASKS = re.compile(
 _FUNCTION = re.compile(
     r"请问一下|请问|我想问一下|我想问|想问一下|想问|帮我|麻烦|告诉我|的话|能不能|可不可以|要不要|收不收|算不算|是不是|有没有|会不会"
     r"|可以|能否|是否|多少|什么|怎么|怎样|如何|哪里|哪儿|哪些|哪个|哪种|几个|应该|需要|现在|目前|你们|我们|咱们|您|你|我|他|她"
-    r"|这个|那个|这|那|请|吗|呢|吧|啊|呀|么|嘛|哦|的|了|着|过|得|地|是|有|会|能|要|想|让|给|把|被|对|从|到|在|就|也|都|还|又|再|才|只"
-    r"|和|跟|与|或|各|分别|另外|并|而|但|如果|因为|所以|啥|咋|几|去|来|说|看|算|用|下|上|里|外|一下|大概|到底|究竟|直接"
+    r"|这个|那个|这|那|请|吗|呢|吧|啊|呀|么|嘛|哦|的|了|着|是|分别|另外|如果|因为|所以|啥|咋|几|一下|大概|到底|究竟|直接"
 )
+_PARTICLES = frozenset(
+    "过得地有会能要想让给把被对从到在就也都还又再才只和跟与或各并而但去来说看算用下上里外不没个一很太最多少好点"
+)
+"""Characters that join words: a pair with one of them that no fact has says nothing of what is asked."""
 MAX_UNHEARD = 2
 ASKING = 0.3
 UNHEARD_ENGLISH = 2.5
@@ -49,9 +52,13 @@ class Question:
     units: tuple[Unit, ...]
     names: tuple[str, ...]
     follows_up: bool = False
+    unheard: int = 0
+    """1 for words in the asking clause that no fact has, 2 where they are what is asked for."""
 
 
-def understand(messages: Sequence[Message], lexicon: Lexicon, english: Sequence[tuple[str, str]] = ()) -> Question:
+def understand(
+    messages: Sequence[Message], lexicon: Lexicon, english: Sequence[tuple[str, str]] = ()
+) -> Question:
     """Read the last user message, and what it leaves unsaid from the user's messages before it."""
     asked = [message.content for message in messages if message.role == "user"]
     text = asked[-1] if asked else ""
@@ -73,7 +80,37 @@ def understand(messages: Sequence[Message], lexicon: Lexicon, english: Sequence[
             and not (unit.is_name and names)
             and unit.rarity not in {UNHEARD, UNHEARD_ENGLISH}
         )
-    return Question(text, folded, lang, units, names, follows_up)
+    unheard = unheard_words(folded, lexicon) if lang == "zh" else 0
+    return Question(text, folded, lang, units, names, follows_up, unheard)
+
+
+_QUESTION_WORD = re.compile(r"多少|什么|怎么|怎样|如何|吗|几|哪|多久|[？?]|呢|多长|多大|不$|没有$|$")
+
+
+def unheard_words(folded: str, lexicon: Lexicon) -> int:
+    """2 if the words before the question word are of none of the facts, 1 if others of its clause are, else 0."""
+    clauses = [clause for clause in _CLAUSES.split(folded) if clause.strip()]
+    asking = next(
+        (clause for clause in reversed(clauses) if _ASKS.search(clause)), clauses[-1] if clauses else ""
+    )
+    for word in sorted((*mentions(asking, lexicon), *lexicon.asking), key=len, reverse=True):
+        asking = asking.replace(word, "|" if word in lexicon.asking else "_")
+    asked = _QUESTION_WORD.search(asking.replace("|", "几"))
+    focus_end = asked.start() if asked else len(asking)
+    worst = 0
+    for run in re.finditer(r"[\u3400-\u9fff]{2,}", _FUNCTION.sub(lambda part: " " * len(part[0]), asking)):
+        pairs = [run[0][at : at + 2] for at in range(len(run[0]) - 1)]
+        unheard = [
+            pair
+            for pair in pairs
+            if pair not in lexicon.grams
+            and not sounds_like(pair, lexicon)
+            and not any(pair in word for word in lexicon.synonyms)
+            and not _PARTICLES.intersection(pair)
+        ]
+        if len(unheard) >= 2 or (unheard and len(pairs) == 1):
+            worst = max(worst, 2 if 0 <= focus_end - run.end() <= 2 else 1)
+    return worst
 
 
 def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
@@ -82,7 +119,12 @@ def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
     at = 0
     while at < len(folded):
         size = next(
-            (n for n in range(min(lexicon.longest, len(folded) - at), 1, -1) if folded[at : at + n] in lexicon.names), 0
+            (
+                n
+                for n in range(min(lexicon.longest, len(folded) - at), 1, -1)
+                if folded[at : at + n] in lexicon.names
+            ),
+            0,
         )
         if size:
             found.append(folded[at : at + size])
@@ -148,12 +190,17 @@ def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> list[tuple[tuple[
         else:
             rest.append(clause[at])
         at += size or 1
-    for run in re.findall(r"[\u3400-\u9fff]+|[a-z]+|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?", _without_function("".join(rest))):
+    for run in re.findall(
+        r"[\u3400-\u9fff]+|[a-z]+|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?",
+        _without_function("".join(rest)),
+    ):
         if "\u3400" <= run[0] <= "\u9fff":
             unheard = 0
             for pair in (run[i : i + 2] for i in range(len(run) - 1)):
                 meant = sounds_like(pair, lexicon)
                 known = meant or pair in lexicon.grams
+                if not known and (pair[0] in _PARTICLES or pair[1] in _PARTICLES):
+                    continue
                 unheard += not known
                 # A long aside in words of another field weighs as much as a short one.
                 if known or unheard <= MAX_UNHEARD:
@@ -165,8 +212,18 @@ def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> list[tuple[tuple[
 
 def _splits_word(clause: str, start: int, end: int) -> bool:
     """Whether the stretch would cut a word written in letters: `app` in `applies`."""
-    return (start > 0 and clause[start].isascii() and clause[start].isalpha() and clause[start - 1].isascii() and clause[start - 1].isalpha()) or (
-        end < len(clause) and clause[end - 1].isascii() and clause[end - 1].isalpha() and clause[end].isascii() and clause[end].isalpha()
+    return (
+        start > 0
+        and clause[start].isascii()
+        and clause[start].isalpha()
+        and clause[start - 1].isascii()
+        and clause[start - 1].isalpha()
+    ) or (
+        end < len(clause)
+        and clause[end - 1].isascii()
+        and clause[end - 1].isalpha()
+        and clause[end].isascii()
+        and clause[end].isalpha()
     )
 
 

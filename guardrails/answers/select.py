@@ -58,7 +58,13 @@ def prepare(fact: Fact) -> Prepared:
     else:
         key, value = fold(fact.attribute if fact.kind == FAQ else fact.statement), fold(fact.statement)
     return Prepared(
-        fact, key, value, section, fold(f"{fact.source.title} {fact.topic}"), label_names(fact.row), label_names(fact.column)
+        fact,
+        key,
+        value,
+        section,
+        fold(f"{fact.source.title} {fact.topic}"),
+        label_names(fact.row),
+        label_names(fact.column),
     )
 
 
@@ -76,16 +82,27 @@ def rank(question: Question, prepared: Sequence[Prepared], dense: Vectors, keep:
     for entry, cosine in zip(prepared, dense.tolist(), strict=True):
         coverage = sum(unit.weight * unit.rarity * found(unit, entry) for unit in question.units) / total
         penalty = 0.12 if entry.fact.kind == EXAMPLE else -0.06 if entry.fact.kind == TABLE else 0.0
-        score = coverage + _DENSE_WEIGHT * (cosine - middle) + kind_bonus(question.folded, entry.value) - penalty
+        score = (
+            coverage + _DENSE_WEIGHT * (cosine - middle) + kind_bonus(question.folded, entry.value) - penalty
+        )
         scored.append(Scored(entry, score, coverage, cosine))
     scored.sort(key=lambda one: -one.score)
     return fitting(question, scored[: 4 * keep])[:keep]
 
 
 _KINDS = (
-    (re.compile(r"多少钱|几块|多少元|费用|要钱|how much|cost|\bfee\b"), re.compile(r"\d\s*(?:元|美元|%)|免|rmb|usd|free|万分之|0")),
-    (re.compile(r"多久|几天|多少天|几个?工作日|几个?月|多长|何时|什么时候|how long|how many days|when"), re.compile(r"天|日|月|年|小时|即时|实时|day|month|hour|year")),
-    (re.compile(r"利率|费率|比例|百分之|百分比|\brate\b|per ?cent"), re.compile(r"%|万分之|千分之|‰|百分之|成")),
+    (
+        re.compile(r"多少钱|几块|多少元|费用|要钱|how much|cost|\bfee\b"),
+        re.compile(r"\d\s*(?:元|美元|%)|免|rmb|usd|free|万分之|0"),
+    ),
+    (
+        re.compile(r"多久|几天|多少天|几个?工作日|几个?月|多长|何时|什么时候|how long|how many days|when"),
+        re.compile(r"天|日|月|年|小时|即时|实时|day|month|hour|year"),
+    ),
+    (
+        re.compile(r"利率|费率|比例|百分之|百分比|\brate\b|per ?cent"),
+        re.compile(r"%|万分之|千分之|‰|百分之|成"),
+    ),
     (re.compile(r"电话|热线|号码|phone|number|hotline"), re.compile(r"\d{5,}|\d{3,4}-\d{3,4}")),
     (re.compile(r"几点|营业时间|what time|hours"), re.compile(r"\d{1,2}:\d{2}|24小时|\d点")),
     (re.compile(r"几次|多少次|几笔|几张|几个|how many"), re.compile(r"\d|[一二三四五六七八九十]")),
@@ -138,7 +155,9 @@ def fitting(question: Question, scored: Sequence[Scored]) -> list[Scored]:
         if money is not None and in_range(one.fact.row, money) is False:
             continue
         rows, columns = wanted.get(one.fact.table, (frozenset(), frozenset()))
-        if (not rows or rows & one.prepared.row_names) and (not columns or columns & one.prepared.column_names):
+        if (not rows or rows & one.prepared.row_names) and (
+            not columns or columns & one.prepared.column_names
+        ):
             kept.append(one)
     return kept
 
@@ -153,5 +172,3 @@ def rank_names(question: Question, labels: Sequence[frozenset[str]]) -> frozense
         elif len(name) > 2:
             chosen.update(label for label in every if name in label)
     return frozenset(chosen)
-
-

@@ -75,8 +75,9 @@ def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
         claimed = finding.claimed
         assert claimed is not None
         if finding.label is Label.NOT_FOUND and any(same_value(claimed, one) for one in own):
-            finding = Finding(Label.SUPPORTED, "question", claimed)
-        settled.append(finding)
+            settled.append(Finding(Label.SUPPORTED, "question", claimed))
+        else:
+            settled.append(finding)
     return _derived(claim, ground, settled, own)
 
 
@@ -123,6 +124,8 @@ def _value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
         return Finding(Label.SUPPORTED, "value", claimed, claimed)
     able = [other for other in ground.mentions if comparable(claimed, other.value)]
     scored = [(_alike(mention, other, claim, ground), other) for other in able]
+    if claimed.kind == value.FREE:
+        scored = _same_kind_first(scored)
     exact = [(score, other) for score, other in scored if _agrees(claimed, other.value, ground, other)]
     others = [(score, other) for score, other in scored if not _agrees(claimed, other.value, ground, other)]
     rivals = [
@@ -149,6 +152,13 @@ def _value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
     if spoken >= (_SPOKEN_ACROSS if across else _SPOKEN) and (strict or spoken >= _SAME_TOPIC):
         return _against(_why(claimed, match.value), claimed, match, ground)
     return Finding(Label.NOT_FOUND, "value", claimed, None, *_cite(match, ground))
+
+
+def _same_kind_first(scored: list[tuple[float, Mention]]) -> list[tuple[float, Mention]]:
+    """不免 is against 免, not borne out by some fee that is charged elsewhere."""
+    free = [pair for pair in scored if pair[1].value.kind == value.FREE]
+    best = max((score for score, _ in scored), default=0.0)
+    return free if free and max(score for score, _ in free) >= best - 0.15 else scored
 
 
 def _alike(mention: Mention, other: Mention, claim: Statement, ground: Ground) -> float:
@@ -245,11 +255,15 @@ def _yes_no(claim: Statement, statement: Statement, ours: str, theirs: str, *, a
     they_free = [m.value for m in statement.mentions if m.value.kind in {value.FREE, value.UNLIMITED}]
     plain_ours = blanked(ours, we_free)
     plain_theirs = blanked(theirs, they_free)
-    if any(one.unit == "free" for one in they_free) and not we_free and _CHARGES.search(plain_ours):
-        if not any(
+    if (
+        any(one.unit == "free" for one in they_free)
+        and not we_free
+        and _CHARGES.search(plain_ours)
+        and not any(
             m.value.kind in {value.AMOUNT, value.RATE} for m in (*claim.mentions, *statement.mentions)
-        ):
-            return "polarity"
+        )
+    ):
+        return "polarity"
     if across:
         return "polarity" if bool(negations(plain_ours)) != bool(negations(plain_theirs)) else ""
     if denies(plain_ours, plain_theirs):

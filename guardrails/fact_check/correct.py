@@ -38,7 +38,7 @@ def corrected(sentence: str, findings: Sequence[Finding]) -> str:
             return ""
         written = (
             right.text
-            if detect(right.text) == lang or right.text.isascii() and lang == "en"
+            if detect(right.text) == lang or (right.text.isascii() and lang == "en")
             else render(right, lang)
         )
         if not written:

@@ -172,7 +172,7 @@ def _sentences(lines: list[str], about: str) -> Iterator[tuple[str, str]]:
 def _row(header: list[str], cells: list[str], about: str) -> Iterator[tuple[str, str]]:
     """One statement a cell: the row's head, the column's head, the cell."""
     keys = [cells[0]]
-    if len(cells) > 3 and not cells[1][:1].isdigit() is True and cells[1] and len(cells[1]) <= 8:
+    if len(cells) > 3 and cells[1][:1].isdigit() is not True and cells[1] and len(cells[1]) <= 8:
         keys.append(cells[1])
     for name, cell in zip(header[1:], cells[1:], strict=True):
         if cell:

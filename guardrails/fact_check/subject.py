@@ -43,14 +43,12 @@ def other_group(claim: frozenset[str], statement: frozenset[str], everything: fr
 
 def other_name(claim: str, evidence: str) -> str:
     """English: a capitalised name of the claim that the evidence never has, where the evidence has one of its own."""
-    ours = {name for name in _CAPITAL.findall(claim)} - _GENERAL_CAPITALS
+    ours = set(_CAPITAL.findall(claim)) - _GENERAL_CAPITALS
     lower = evidence.lower()
     strange = {name for name in ours if name.lower() not in lower}
     if not strange:
         return ""
-    missing = (
-        {name for name in _CAPITAL.findall(evidence)} - _GENERAL_CAPITALS - set(_ANY_CAPITAL.findall(claim))
-    )
+    missing = set(_CAPITAL.findall(evidence)) - _GENERAL_CAPITALS - set(_ANY_CAPITAL.findall(claim))
     return min(strange) if missing else ""
 
 
@@ -64,7 +62,7 @@ def other_word(claim: str, statement: str, evidence: str) -> tuple[str, str] | N
         return None
     for tag, i1, i2, j1, j2 in blocks:
         mine, other = ours[i1:i2], theirs[j1:j2]
-        if tag == "insert" or tag == "equal" or not _named(mine):
+        if tag in {"insert", "equal"} or not _named(mine):
             continue
         whole = _whole(ours, i1, i2)
         if whole in evidence:
@@ -83,5 +81,5 @@ def _whole(text: str, start: int, end: int) -> str:
 
 def _named(piece: str) -> bool:
     left = _WORDS.sub("", piece)
-    left = "".join(c for c in left if c not in _PLAIN and "\u4e00" <= c <= "\u9fff" or c in "ⅠⅡⅢⅣ")
+    left = "".join(c for c in left if (c not in _PLAIN and "\u4e00" <= c <= "\u9fff") or c in "ⅠⅡⅢⅣ")
     return bool(left) and len(left) * 2 >= len(piece.strip())

@@ -14,7 +14,9 @@ from guardrails.language import detect
 LONGEST_CLAUSE = 90
 """Characters. A longer clause is cut into its sentences, so that an answer quotes what was asked for."""
 
-_NUMBERING = re.compile(r"^\s*(?:第?[一二三四五六七八九十百]+[、章节条][ 　]*|\d+(?:\.\d+)*[.、]?\s+|[(（][一二三四五六七八九十\d]+[)）]\s*)")
+_NUMBERING = re.compile(
+    r"^\s*(?:第?[一二三四五六七八九十百]+[、章节条][ 　]*|\d+(?:\.\d+)*[.、]?\s+|[(（][一二三四五六七八九十\d]+[)）]\s*)"
+)
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]*|[^.!?\n]+(?:[.!?]+(?=\s|$)|$)")
 _EXAMPLE = re.compile(r"示例|举例|例如|比如|for example|e\.g\.|example:", re.I)
 _EXAMPLE_SECTION = re.compile(r"情形|示例|案例|举例|examples?|scenarios?", re.I)
@@ -22,7 +24,20 @@ _NOTE = re.compile(r"^(?:注|备注|说明|note)\s*[:：]\s*", re.I)
 _COLOPHON = re.compile(r"^(?:文件编号|文号|版本|生效日期|document (?:no|number)|version)\s*[:：]", re.I)
 _EMPTY_CELL = frozenset({"", "-", "–", "—", "/", "无", "n/a", "none"})
 PLAIN_HEADS = frozenset(
-    {"标准", "内容", "说明", "规定", "要求", "备注", "详情", "value", "standard", "details", "description", "content"}
+    {
+        "标准",
+        "内容",
+        "说明",
+        "规定",
+        "要求",
+        "备注",
+        "详情",
+        "value",
+        "standard",
+        "details",
+        "description",
+        "content",
+    }
 )
 """Column heads that say nothing about what stands below them."""
 
@@ -119,7 +134,9 @@ def key_columns(body: list[tuple[str, ...]], width: int) -> int:
 def split_names(text: str) -> tuple[str, ...]:
     """The names a cell lists: "普卡、金卡（人民币账户）" → 普卡, 金卡."""
     bare = re.sub(r"[(（][^()（）]*[)）]$", "", text.strip())
-    return tuple(name.strip() for name in re.split(r"[、,，/;；]|\bor\b|\band\b|以及|或者|和|及", bare) if name.strip())
+    return tuple(
+        name.strip() for name in re.split(r"[、,，/;；]|\bor\b|\band\b|以及|或者|和|及", bare) if name.strip()
+    )
 
 
 def cell_statement(section: str, row: str, column: str, value: str) -> str:

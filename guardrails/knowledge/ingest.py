@@ -18,7 +18,9 @@ from guardrails.knowledge.markdown import front_matter, markdown_blocks
 
 SUFFIXES = (".md", ".markdown", ".txt", ".html", ".htm", ".docx", ".pdf", ".csv", ".jsonl")
 MAX_BYTES = 20_000_000
-_EXPIRES = re.compile(r"(?:失效日期|有效期至|废止日期|expir(?:es|y date)|effective (?:to|until))\s*[:：]?\s*(\S[^\n　 ]*)", re.I)
+_EXPIRES = re.compile(
+    r"(?:失效日期|有效期至|废止日期|expir(?:es|y date)|effective (?:to|until))\s*[:：]?\s*(\S[^\n　 ]*)", re.I
+)
 _STARTS = re.compile(r"(?:生效日期|施行日期|effective (?:from|date))\s*[:：]?\s*(\S[^\n　 ]*)", re.I)
 _DATE = re.compile(r"(\d{4})\s*[-年/.]\s*(\d{1,2})\s*[-月/.]\s*(\d{1,2})")
 
@@ -38,7 +40,9 @@ def read_knowledge(
     before = {read.document.path: read for read in (previous or {}).values()}
     read: dict[str, Read] = {}
     problems: list[str] = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    ):
         name = path.relative_to(folder).as_posix()
         try:
             found = read_document(path, name, before.get(name))
@@ -65,7 +69,9 @@ def _newest(valid: Mapping[str, Read]) -> list[str]:
 
 
 def _rank(document: Document) -> tuple[date, tuple[int, ...]]:
-    return document.effective_from or date.min, tuple(int(part) for part in re.findall(r"\d+", document.version))
+    return document.effective_from or date.min, tuple(
+        int(part) for part in re.findall(r"\d+", document.version)
+    )
 
 
 def read_document(path: Path, name: str, before: Read | None = None) -> Read:
@@ -127,7 +133,9 @@ def _day(fields: Mapping[str, Any], name: str, pattern: re.Pattern[str], opening
     """The front matter's date; without the field, what the document's first lines say of it."""
     if name in fields:
         value = fields[name]
-        if value is None or (isinstance(value, str) and value.strip().lower() in {"", "null", "none", "长期"}):
+        if value is None or (
+            isinstance(value, str) and value.strip().lower() in {"", "null", "none", "长期"}
+        ):
             return None
         if isinstance(value, datetime):
             return value.date()

@@ -25,7 +25,9 @@ def front_matter(text: str) -> tuple[dict[str, Any], str, int]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 2 if mark else 1
-        raise ValueError(f"line {line}: the front matter is not YAML: {getattr(error, 'problem', error)}") from None
+        raise ValueError(
+            f"line {line}: the front matter is not YAML: {getattr(error, 'problem', error)}"
+        ) from None
     if fields is not None and not isinstance(fields, dict):
         raise ValueError("line 1: the front matter must be `name: value` lines")
     return fields or {}, text[found.end() :], found[0].count("\n")
@@ -37,7 +39,7 @@ def markdown_blocks(text: str, first_line: int = 0) -> tuple[Block, ...]:
     return tuple(_blocks(tokens, first_line))
 
 
-def _blocks(tokens: Sequence[Token], first_line: int) -> Iterator[Block]:
+def _blocks(tokens: Sequence[Token], first_line: int) -> Iterator[Block]:  # noqa: PLR0912 - one branch a token type
     numbers: list[int | None] = []
     rows: list[list[str]] = []
     in_item = ""

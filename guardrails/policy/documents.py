@@ -1,4 +1,4 @@
-"""The knowledge documents as the chain asks them: under the policy's word on approved answers, with the fact check."""
+"""The knowledge documents as the chain asks them: under the policy's word on approved answers, fact-checked."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ def main() -> None:
         if simple != char and len(simple) == 1:
             pairs.append(char + simple)
     path = Path(__file__).with_name("traditional.txt")
-    path.write_text("\n".join("".join(pairs[at : at + 40]) for at in range(0, len(pairs), 40)) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join("".join(pairs[at : at + 40]) for at in range(0, len(pairs), 40)) + "\n", encoding="utf-8"
+    )
     sys.stdout.write(f"{len(pairs)} characters in {path.name}\n")
 
 

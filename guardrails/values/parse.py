@@ -90,7 +90,9 @@ def _read(folded: str, numeral: Numeral, previous_end: int) -> Value | None:
     return Value(kind, number, unit, start, end, "", bound=bound, per=per)
 
 
-def _typed(numeral: Numeral, before: str, after: str) -> tuple[str, Decimal, str, int, int] | None:
+def _typed(  # noqa: PLR0912 - one branch a form
+    numeral: Numeral, before: str, after: str
+) -> tuple[str, Decimal, str, int, int] | None:
     """Kind, number, unit, and how far the value reaches to the left and to the right of its number."""
     number, form = numeral.number, numeral.form
     if form == "share":
@@ -99,7 +101,7 @@ def _typed(numeral: Numeral, before: str, after: str) -> tuple[str, Decimal, str
         return value.COUNT, number, "time", 0, 0
     if form == "half" and after.startswith(("价", " price", "-price")):
         return value.RATE, number, "discount", 0, 1 if after[0] == "价" else 6
-    if form == "article" or form == "half":
+    if form in {"article", "half"}:
         skipped = _ARTICLE.match(after)
         return _period(number, after, skipped.end() if skipped else 0)
     ordinal = re.search(r"(?:第|number )\s?$", before)
