@@ -12,9 +12,10 @@ GATEWAY_STAMP := $(VENV)/.gateway-installed
 DEV_STAMP := $(VENV)/.dev-installed
 ENGINE_STAMP := $(ENGINE_VENV)/.engine-installed
 PLUGIN_STAMP := $(ENGINE_VENV)/.plugin-installed
+TRAINER_STAMP := .venv-trainer/.trainer-installed
 PLUGIN_SOURCES := $(wildcard adapters/vllm_plugin/*.py adapters/vllm_plugin/pyproject.toml)
 
-.PHONY: help serve test check bench model doctor clean
+.PHONY: help serve test check bench model trainer doctor clean
 
 help:
 	@echo 'make serve   start the whole service on this machine (http://127.0.0.1:8080)'
@@ -41,6 +42,8 @@ bench: $(DEV_STAMP) $(PLUGIN_STAMP) model
 model: $(PLUGIN_STAMP)
 	@$(ENGINE_VENV)/bin/python -m adapters.base_model.prepare --out var/models --cache var/cache
 
+trainer: $(TRAINER_STAMP)
+
 doctor: $(GATEWAY_STAMP)
 	@$(ATELIER) doctor
 
@@ -56,5 +59,8 @@ $(ENGINE_STAMP): requirements/torch.txt requirements/engine-cpu.txt
 $(PLUGIN_STAMP): $(ENGINE_STAMP) $(PLUGIN_SOURCES)
 	@./environment.sh plugin
 
+$(TRAINER_STAMP): requirements/torch.txt requirements/gateway.txt requirements/trainer.txt
+	@./environment.sh trainer
+
 clean:
-	rm -rf $(VENV) $(ENGINE_VENV)
+	rm -rf $(VENV) $(ENGINE_VENV) .venv-trainer

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Makes one of Atelier's environments; called by the Makefile, safe to repeat, says what is missing.
-#   environment.sh gateway | dev | engine | plugin
+#   environment.sh gateway | dev | engine | plugin | trainer
 set -euo pipefail
 cd "$(dirname "$0")"
 
-readonly VENV=.venv ENGINE_VENV=.venv-engine
+readonly VENV=.venv ENGINE_VENV=.venv-engine TRAINER_VENV=.venv-trainer
 # Measured with everything installed (the engine: 3.4 GB, with a CUDA build of torch 6.3 GB) and room to unpack.
-readonly GATEWAY_MB=600 ENGINE_MB=8000
+readonly GATEWAY_MB=600 ENGINE_MB=8000 TRAINER_MB=6000
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
@@ -72,5 +72,15 @@ case "${1:-}" in
     rm -rf adapters/vllm_plugin/build adapters/vllm_plugin/*.egg-info
     touch "$ENGINE_VENV/.plugin-installed"
     ;;
-  *) die "usage: environment.sh gateway | dev | engine | plugin" ;;
+  trainer)
+    need_space "$TRAINER_MB" "the trainer's environment (PyTorch, transformers, TRL, PEFT)"
+    make_venv "$TRAINER_VENV"
+    install "$TRAINER_VENV" "PyTorch (first, so that nothing else chooses another build)" -r requirements/torch.txt
+    install "$TRAINER_VENV" "what the trainer shares with the gateway" --no-deps -r requirements/gateway.txt
+    install "$TRAINER_VENV" "the trainer ($(grep -cE '^[A-Za-z]' requirements/trainer.txt) pinned packages)" --no-deps -r requirements/trainer.txt
+    "$TRAINER_VENV/bin/python" -m pip install -q --no-deps --no-build-isolation -e . 2>/dev/null ||
+      install "$TRAINER_VENV" "atelier itself" --no-deps -e .
+    touch "$TRAINER_VENV/.trainer-installed"
+    ;;
+  *) die "usage: environment.sh gateway | dev | engine | plugin | trainer" ;;
 esac
