@@ -14,26 +14,36 @@ _TOLERANCE = Decimal("0.006")
 
 
 def derivable(target: Value, inputs: Sequence[Value], known: Iterable[Value]) -> bool:
-    """Whether `target` is a product, quotient, sum or difference of stated inputs and known values."""
-    if target.kind not in {value.AMOUNT, value.NUMBER, value.POINTS, value.RATE, value.COUNT}:
+    """Whether `target` is a product, quotient, sum or difference of stated inputs and known values, or the sum or
+    difference of two known values of its own kind."""
+    if target.kind not in {value.AMOUNT, value.NUMBER, value.POINTS, value.RATE, value.COUNT, value.PERIOD}:
         return False
+    some = list(known)[:_MOST]
     stated = [number for one in inputs[:_MOST] for number in _plain(one)]
-    given = [number for one in list(known)[:_MOST] for number in _plain(one)]
-    if not given or not stated:
-        return False
+    given = [number for one in some for number in _plain(one)]
+    alike = [one.number for one in some if one.kind == target.kind and one.unit == target.unit]
     goal = target.number
-    for first in stated:
-        for second in given:
-            for result in (*_pair(first, second), *_pair(second, first)):
-                if _near(result, goal):
-                    return True
-                for third in (*stated, *given):
-                    if third in {first, second}:
-                        continue
-                    if any(
-                        _near(more, goal) for more in (result * third, _over(result, third), result + third)
-                    ):
-                        return True
+    if any(
+        _near(one + other, goal) or _near(one - other, goal)
+        for at, one in enumerate(alike)
+        for place, other in enumerate(alike)
+        if at != place
+    ):
+        return True
+    if target.kind == value.PERIOD:
+        return False
+    return any(_follows(first, second, [*stated, *given], goal) for first in stated for second in given)
+
+
+def _follows(first: Decimal, second: Decimal, more: Sequence[Decimal], goal: Decimal) -> bool:
+    for result in (*_pair(first, second), *_pair(second, first)):
+        if _near(result, goal):
+            return True
+        for third in more:
+            if third in {first, second}:
+                continue
+            if any(_near(one, goal) for one in (result * third, _over(result, third), result + third)):
+                return True
     return False
 
 

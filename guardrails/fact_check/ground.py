@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from guardrails.fact_check.features import notions
-from guardrails.fact_check.statement import (
-    Evidence,
-    FactLike,
-    Mention,
-    Statement,
-    read_evidence,
-    read_statement,
-)
+from guardrails.fact_check.evidence import Evidence, FactLike, read_evidence
+from guardrails.fact_check.features import features, shared_by_languages
+from guardrails.fact_check.statement import Clause, Mention, Statement, read_statement
+from guardrails.values.numerals import fold
+
+_EXTRA = 0.15  # what is taken off at most for words of the evidence that the claim does not have
+_WEIGHTY = 0.5
+_UNKNOWN = 0.3  # weight of a word that the evidence does not have, many of which are accidents of wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,74 +23,107 @@ class Ground:
 
     statements: tuple[Statement, ...]
     mentions: tuple[Mention, ...]
-    weight: dict[str, float]
-    text: str
+    weight: Mapping[str, float]
+    pairs: frozenset[str]
+    """Every two characters, and every English word's stem, that stand together in the evidence."""
+    folded: str
 
     @classmethod
     def read(cls, evidence: Sequence[Evidence | FactLike | str]) -> Ground:
         """The ground that `evidence` gives."""
         statements = read_evidence(evidence)
         mentions = tuple(mention for statement in statements for mention in statement.mentions)
+        folded = "\n".join(statement.folded for statement in statements)
         seen: Counter[str] = Counter()
-        for mention in mentions:
-            seen.update(mention.about.keys())
+        for statement in statements:
+            for group in _spoken(statement):
+                seen.update(group)
         total = max(1, len(mentions))
-        weight = {one: math.log(1 + total / count) for one, count in seen.items()}
-        return cls(statements, mentions, weight, "\n".join(statement.text for statement in statements))
+        weight = {one: math.log(1.3 + total / count) for one, count in seen.items()}
+        pairs = {folded[at : at + 2] for at in range(len(folded) - 1)}
+        for statement in statements:
+            pairs.update(statement.features | statement.context)
+        return cls(statements, mentions, weight, frozenset(pairs), folded)
 
-    def telling(self, feature: str) -> float:
-        """How much a feature tells one value of the evidence from another."""
-        return self.weight.get(feature, math.log(1 + max(1, len(self.mentions))))
+    @property
+    def text(self) -> str:
+        """All statements."""
+        return "\n".join(statement.text for statement in self.statements)
 
-    def likeness(self, claim: Mention, other: Mention, *, across: bool) -> float:
-        """0 to 1: how much two values are about the same."""
-        return _likeness(claim.about, other.about, self, across)
+    def lang(self) -> str:
+        """The language most of the evidence is in."""
+        counts = Counter(statement.lang for statement in self.statements)
+        return counts.most_common(1)[0][0] if counts else "zh"
 
-    def coverage(self, claim: Mention, statement: Statement, *, across: bool) -> float:
-        """The share of what the claimed value is about that the statement speaks of."""
-        have = statement.features | statement.context
-        if across:
-            have = notions(have)
-        wanted = {f: w for f, w in claim.about.items() if not across or f[0] == "@"}
-        total = sum(wanted.values())
-        if not total:
-            return 1.0 if across else 0.5
-        return sum(w for f, w in wanted.items() if f in have) / total
+    def fit(self, claim: Mapping[str, float], other: Mapping[str, float], *, across: bool) -> float:
+        """How much two things are about the same: 1 where all that is known of the claim is said of the other."""
+        weight = self.weight
+        shared = mass = 0.0
+        for feature, mine in claim.items():
+            telling = weight.get(feature)
+            if telling is None or (across and feature[0] not in "@~&#"):
+                continue
+            mass += mine * telling
+            theirs = other.get(feature)
+            if theirs is not None:
+                shared += min(mine, theirs) * telling
+        if not mass:
+            return 0.0
+        extra = 0.0
+        for feature, theirs in other.items():
+            if theirs >= _WEIGHTY and feature not in claim and (not across or feature[0] in "@~&#"):
+                extra += theirs * weight.get(feature, 0.0)
+        return shared / mass - _EXTRA * extra / (extra + shared + 0.01)
+
+    def covered(
+        self, claim: Mapping[str, float], have: Iterable[str], *, across: bool, least: float = 0.6
+    ) -> float:
+        """The share of the claim's weighty features, known or not, that stand in `have`."""
+        known = have if isinstance(have, (set, frozenset, dict)) else frozenset(have)
+        total = shared = 0.0
+        for feature, mine in claim.items():
+            if mine < least or (across and feature[0] not in "@~&#"):
+                continue
+            telling = self.weight.get(feature, _UNKNOWN)
+            total += mine * telling
+            if feature in known:
+                shared += mine * telling
+        return shared / total if total else 0.0
 
     def nearest(self, claim: Statement) -> tuple[Statement | None, float]:
         """The statement that says most of what `claim` says, and the share of the claim's features it has."""
         best: tuple[float, float, Statement] | None = None
         for statement in self.statements:
             across = statement.lang != claim.lang
-            ours = notions(claim.features) if across else claim.features
+            ours = shared_by_languages(claim.features) if across else claim.features
             theirs = statement.features | statement.context
-            theirs = notions(theirs) if across else theirs
-            mass = sum(map(self.telling, ours))
-            shared = sum(map(self.telling, ours & theirs))
+            theirs = shared_by_languages(theirs) if across else theirs
+            mass = sum(map(self._telling, ours))
             if not mass:
                 continue
-            union = mass + sum(map(self.telling, theirs - ours)) * 0.3
-            score = shared / union
+            shared = sum(map(self._telling, ours & theirs))
+            score = shared / (mass + 0.3 * sum(map(self._telling, theirs - ours)))
             if best is None or score > best[0]:
                 best = (score, shared / mass, statement)
         return (best[2], best[1]) if best else (None, 0.0)
 
+    def _telling(self, feature: str) -> float:
+        return self.weight.get(feature, 1.0)
+
+    def clauses(self) -> Iterable[tuple[Statement, Clause]]:
+        """Every clause of every statement."""
+        for statement in self.statements:
+            for clause in statement.clauses:
+                yield statement, clause
+
+
+def _spoken(statement: Statement) -> Iterable[Iterable[str]]:
+    """What the idea of a feature's frequency is taken from: once a value, or once a sentence without values."""
+    if statement.mentions:
+        return (mention.about for mention in statement.mentions)
+    return (statement.features | statement.context,)
+
 
 def read_claim(sentence: str, heading: str = "") -> Statement:
     """A sentence to be checked."""
-    return read_statement(sentence, -1, about=heading)
-
-
-def _likeness(ours: dict[str, float], theirs: dict[str, float], ground: Ground, across: bool) -> float:
-    shared = mine = other = 0.0
-    for feature, weight in ours.items():
-        if across and feature[0] != "@":
-            continue
-        telling = ground.telling(feature)
-        mine += weight * telling
-        if feature in theirs:
-            shared += min(weight, theirs[feature]) * telling
-    for feature, weight in theirs.items():
-        if not across or feature[0] == "@":
-            other += weight * ground.telling(feature)
-    return shared / math.sqrt(mine * other) if mine and other else 0.0
+    return read_statement(sentence, -1, about=features(fold(heading)) if heading else frozenset())

@@ -1,44 +1,25 @@
-"""Texts taken apart for comparison: sentences and table rows, each value with what it is about."""
+"""Sentences taken apart for comparison: each value, each denial with the words that it is about."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from guardrails.fact_check.features import features
-from guardrails.fact_check.sentences import sentences
+from guardrails.fact_check.features import Token, tokens
+from guardrails.fact_check.polarity import Denial, denials
 from guardrails.language import detect
+from guardrails.values import value
 from guardrails.values.numerals import fold
 from guardrails.values.parse import parse_values
 from guardrails.values.value import Value
 
-_CLAUSE_END = re.compile(r"[，；;。！？!?]|,(?!\d)|\.(?=\s|$)|\n")
-_TABLE_RULE = re.compile(r"\s*\|?[\s:|-]+\|?\s*$")
-_NEAR, _BEHIND, _SUBJECT, _REST = 1.0, 0.6, 0.7, 0.35
-_LONGEST = 40_000  # characters of evidence looked at
-
-
-class FactLike(Protocol):
-    """What a fact of the documents has that a check needs."""
-
-    @property
-    def statement(self) -> str: ...
-    @property
-    def subjects(self) -> tuple[str, ...]: ...
-    @property
-    def attribute(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A text claims are checked against."""
-
-    text: str
-    citation: str = ""
-    about: str = ""
-    """What the whole text is about, where it does not say so itself: its subjects and attribute."""
+_SEGMENT_END = re.compile(r"[；;。！？!?\n]|\.(?=\s|$)")
+_CLAUSE_END = re.compile(r"[，；;。！？!?\n]|,(?!\d)|\.(?=\s|$)|(?<=[a-z ])(?: but | while | whereas )")
+_PARALLEL = re.compile(r"[，、]|,(?!\d)|(?<![a-z])(?:and|or|but)(?![a-z])|[和及或]")
+# How much a word says about a value, by where it stands.
+_NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.3, 0.5, 0.2
+_ABOUT, _BEFORE = 0.6, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +29,33 @@ class Mention:
     value: Value
     about: dict[str, float]
     statement: int
-    clause: str
+    clause: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A stretch of a sentence between commas: its words, the weighted words around, what it denies."""
+
+    start: int
+    end: int
+    features: frozenset[str]
+    about: dict[str, float]
+    denials: tuple[Denial, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence or a table row."""
+    """A sentence or a table cell. `plain` is the folded text with its values blanked."""
 
     text: str
+    folded: str
+    plain: str
     lang: str
     citation: str
     mentions: tuple[Mention, ...]
+    clauses: tuple[Clause, ...]
+    segments: tuple[frozenset[str], ...]
+    """The features of each part between semicolons."""
     features: frozenset[str]
     context: frozenset[str] = field(default=frozenset())
 
@@ -75,106 +72,171 @@ def blanked(folded: str, values: Sequence[Value]) -> str:
     return "".join(parts)
 
 
-def read_statement(text: str, index: int = 0, citation: str = "", about: str = "") -> Statement:
-    """One sentence with its values and what each is about."""
+def value_features(one: Value) -> tuple[str, ...]:
+    """A value as a feature of its neighbours: 满10年 tells one line of a scale from another."""
+    if one.kind in {value.FREE, value.UNLIMITED}:
+        return (f"#{one.kind}",)
+    name = f"#{one.kind}:{one.unit}:{one.number.normalize():f}"
+    if one.upper is not None:
+        name += f"-{one.upper.normalize():f}"
+    return (name, f"{name}{'>' if one.bound == value.MIN else '<'}") if one.bound else (name,)
+
+
+def read_statement(
+    text: str,
+    index: int = 0,
+    citation: str = "",
+    about: frozenset[str] = frozenset(),
+    before: frozenset[str] = frozenset(),
+) -> Statement:
+    """One sentence. `about`: features of its heading; `before`: of the sentences it follows."""
+    folded = fold(text)
     values = parse_values(text)
-    plain = blanked(fold(text), values)
-    context = features(fold(about)) if about else frozenset()
-    clauses = _clauses(plain)
-    mentions = []
-    previous = 0
-    first = features(plain[clauses[0][0] : clauses[0][1]])
-    whole = features(plain)
-    for position, one in enumerate(values):
-        start, end = next((c for c in clauses if c[0] <= one.start < c[1]), clauses[-1])
-        next_start = values[position + 1].start if position + 1 < len(values) else end
-        weights: dict[str, float] = dict.fromkeys(context, _SUBJECT)
-        weights.update(dict.fromkeys(whole, _REST))
-        _raise(weights, first, _SUBJECT)
-        _raise(weights, features(plain[one.end : max(one.end, min(end, next_start))]), _BEHIND)
-        _raise(weights, features(plain[max(start, previous) : one.start]), _NEAR)
-        mentions.append(Mention(one, weights, index, plain[start:end]))
-        previous = one.end
-    return Statement(text, detect(text), citation, tuple(mentions), whole, context)
+    plain = blanked(folded, values)
+    found = tokens(plain)
+    layout = _Layout(plain, values, found, about, before)
+    clauses = layout.clauses()
+    mentions = tuple(
+        Mention(one, layout.about_value(position), index, layout.clause_of(one.start))
+        for position, one in enumerate(values)
+    )
+    whole = frozenset(token.feature for token in found) | frozenset(
+        name for one in values for name in value_features(one)
+    )
+    return Statement(text, folded, plain, detect(text), citation, mentions, clauses, layout.segments(), whole, about | before)
 
 
-def _raise(weights: dict[str, float], found: frozenset[str], weight: float) -> None:
-    for one in found:
-        weights[one] = max(weight, weights.get(one, 0.0))
+def renumbered(statement: Statement, index: int) -> Statement:
+    """The statement at another place of its ground."""
+    return replace(
+        statement, mentions=tuple(replace(mention, statement=index) for mention in statement.mentions)
+    )
 
 
-def _clauses(plain: str) -> list[tuple[int, int]]:
+def family(one: Value) -> tuple[str, str]:
+    """Values of one family stand side by side in a list: 首重12元，续重3元."""
+    if one.kind in {value.AMOUNT, value.FREE}:
+        return value.AMOUNT, ""
+    if one.kind in {value.RATE, value.COUNT, value.PERIOD}:
+        return one.kind, one.unit
+    return one.kind, ""
+
+
+class _Layout:
+    """Where the values, clauses and segments of one sentence stand."""
+
+    def __init__(
+        self,
+        plain: str,
+        values: Sequence[Value],
+        found: Sequence[Token],
+        about: frozenset[str],
+        before: frozenset[str],
+    ) -> None:
+        self._values = values
+        self._about = about
+        self._before = before
+        self._plain = plain
+        self._segments = _pieces(plain, _SEGMENT_END)
+        self._clauses = _pieces(plain, _CLAUSE_END)
+        marks = [(token.start, token.feature, -1) for token in found]
+        for position, one in enumerate(values):
+            marks += [(one.start, name, position) for name in value_features(one)]
+        self._marks = sorted(marks)
+        self._near = [self._near_start(position) for position in range(len(values))]
+
+    def clause_of(self, at: int) -> int:
+        return next(
+            (i for i, (start, end) in enumerate(self._clauses) if start <= at < end), len(self._clauses) - 1
+        )
+
+    def segments(self) -> tuple[frozenset[str], ...]:
+        return tuple(
+            frozenset(name for at, name, _ in self._marks if start <= at < end) for start, end in self._segments
+        )
+
+    def clauses(self) -> tuple[Clause, ...]:
+        found = []
+        for start, end in self._clauses:
+            own = frozenset(name for at, name, _ in self._marks if start <= at < end)
+            about = self._profile(start, start, end, end, -1)
+            found.append(Clause(start, end, own, about, denials(self._plain[start:end], start)))
+        return tuple(found)
+
+    def about_value(self, position: int) -> dict[str, float]:
+        one = self._values[position]
+        _, segment_end = self._segment(one.start)
+        kin = family(one)
+        following = next(
+            (
+                self._near[i]
+                for i in range(position + 1, len(self._values))
+                if family(self._values[i]) == kin and self._values[i].start < segment_end
+            ),
+            segment_end,
+        )
+        clause_end = self._clauses[self.clause_of(one.start)][1]
+        return self._profile(self._near[position], one.end, min(clause_end, following), following, position)
+
+    def _segment(self, at: int) -> tuple[int, int]:
+        return next(((a, b) for a, b in self._segments if a <= at < b), self._segments[-1])
+
+    def _near_start(self, position: int) -> int:
+        """Where what is said of this value begins: behind the value before it of the same family."""
+        one = self._values[position]
+        segment_start, _ = self._segment(one.start)
+        kin = family(one)
+        previous = next(
+            (
+                other.end
+                for other in reversed(self._values[:position])
+                if other.start >= segment_start and family(other) == kin
+            ),
+            None,
+        )
+        if previous is None:
+            return segment_start
+        parallel = _PARALLEL.search(self._plain, previous, one.start)
+        return parallel.end() if parallel is not None else previous
+
+    def _profile(self, near: int, at: int, behind: int, later: int, own: int) -> dict[str, float]:
+        """Weights of all features: full from `near` to `at`, less up to `behind`, then `later` and outside."""
+        segment_start, segment_end = self._segment(min(near, at))
+        first_value = next(
+            (other.start for other in self._values if other.start >= segment_start), segment_end
+        )
+        opening_end = min(
+            next((other.start for other in self._values), len(self._plain)), self._segments[0][1]
+        )
+        weights = dict.fromkeys(self._before, _BEFORE)
+        weights.update(dict.fromkeys(self._about, _ABOUT))
+        whole = own < 0
+        for place, name, position in self._marks:
+            if position == own and not whole:
+                continue
+            if near <= place < at or (whole and near <= place < behind):
+                weight = _NEAR
+            elif at <= place < behind:
+                weight = _BEHIND
+            elif behind <= place < later:
+                weight = _LATER
+            elif segment_start <= place < near:
+                weight = _OPENING if place < first_value else _BETWEEN
+            elif place < opening_end:
+                weight = _FIRST
+            else:
+                weight = _REST
+            if weight > weights.get(name, 0.0):
+                weights[name] = weight
+        return weights
+
+
+def _pieces(plain: str, ends: re.Pattern[str]) -> list[tuple[int, int]]:
     bounds = []
     start = 0
-    for stop in _CLAUSE_END.finditer(plain):
+    for stop in ends.finditer(plain):
         bounds.append((start, stop.end()))
         start = stop.end()
     if start < len(plain) or not bounds:
         bounds.append((start, len(plain)))
     return bounds
-
-
-def read_evidence(evidence: Sequence[Evidence | FactLike | str]) -> tuple[Statement, ...]:
-    """Every sentence and table row of the evidence."""
-    found: list[Statement] = []
-    for one in evidence:
-        item = as_evidence(one)
-        for text, about in _units(item.text[:_LONGEST], item.about):
-            found.append(read_statement(text, len(found), item.citation, about))
-    return tuple(found)
-
-
-def as_evidence(one: Evidence | FactLike | str) -> Evidence:
-    """A fact or a plain text as evidence."""
-    if isinstance(one, Evidence):
-        return one
-    if isinstance(one, str):
-        return Evidence(one)
-    source = getattr(one, "source", None)
-    citation = getattr(source, "label", "") or getattr(source, "title", "")
-    condition = getattr(one, "condition", "")
-    text = one.statement
-    if condition and condition not in text:
-        text = f"{text}\n{condition}"
-    return Evidence(text, citation, " ".join((*one.subjects, one.attribute)))
-
-
-def _units(text: str, about: str) -> Iterator[tuple[str, str]]:
-    header: list[str] = []
-    prose: list[str] = []
-    topic = about
-    for line in text.split("\n"):
-        if line.lstrip().startswith("|") or line.count("|") >= 2:
-            yield from _sentences(prose, topic)
-            prose = []
-            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-            if _TABLE_RULE.match(line):
-                continue
-            if not header or len(cells) != len(header):
-                header = cells
-                continue
-            yield from _row(header, cells, topic)
-            continue
-        header = []
-        if line.lstrip().startswith("#"):
-            topic = f"{about} {line.strip('# ')}".strip()
-            continue
-        prose.append(line)
-    yield from _sentences(prose, topic)
-
-
-def _sentences(lines: list[str], about: str) -> Iterator[tuple[str, str]]:
-    for sentence in sentences("\n".join(lines)):
-        if sentence.strip():
-            yield sentence.strip(), about
-
-
-def _row(header: list[str], cells: list[str], about: str) -> Iterator[tuple[str, str]]:
-    """One statement a cell: the row's head, the column's head, the cell."""
-    keys = [cells[0]]
-    if len(cells) > 3 and cells[1][:1].isdigit() is not True and cells[1] and len(cells[1]) <= 8:
-        keys.append(cells[1])
-    for name, cell in zip(header[1:], cells[1:], strict=True):
-        if cell:
-            rest = [key for key in keys if key != cell]
-            yield f"{' '.join(rest)}{name}：{cell}", f"{about} {header[0]}"

@@ -15,9 +15,9 @@ from guardrails.fact_check.check import check_sentence
 from guardrails.fact_check.features import features
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Judgement, Label
-from guardrails.fact_check.negation import negations
+from guardrails.fact_check.polarity import denials
 from guardrails.fact_check.sentences import ends
-from guardrails.fact_check.statement import Evidence, FactLike
+from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.language import detect
 from guardrails.values.numerals import fold
 from guardrails.values.parse import parse_values
@@ -133,7 +133,7 @@ class FactStream:
         if any(character.isdigit() for character in text) or parse_values(text):
             return False
         folded = fold(text)
-        return not negations(folded) and not features(folded) & self._spoken_of
+        return not denials(folded) and not features(folded) & self._spoken_of
 
     def _checked(self, sentence: str) -> str:
         body = sentence.strip()

@@ -1,0 +1,143 @@
+"""One value of a sentence against the values of the evidence: the same, another, or of something unheard of."""
+
+from __future__ import annotations
+
+import re
+
+from guardrails.fact_check.ground import Ground
+from guardrails.fact_check.judgement import Finding, Label
+from guardrails.fact_check.novelty import novel_words, other_entity
+from guardrails.fact_check.statement import Mention, Statement
+from guardrails.values import value
+from guardrails.values.compare import comparable, opposite_bounds, same_number, same_value
+from guardrails.values.value import Value
+
+MARGIN = 0.1
+"""How much better another value must fit before the sentence's own is held to be of another subject."""
+_SPOKEN = 0.34
+"""Share of a value's surroundings the evidence must speak of before it can contradict the value."""
+_KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
+_VAGUE_MOST = 3
+_WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
+_RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
+
+
+def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
+    """What the evidence says about one value of `claim`."""
+    claimed = mention.value
+    if claimed.kind == value.CODE and claimed.unit in ground.folded:
+        return Finding(Label.SUPPORTED, "value", claimed, claimed)
+    able = [other for other in ground.mentions if comparable(claimed, other.value)]
+    scored = [(_alike(mention, other, claim, ground), other) for other in able]
+    exact = [(score, other) for score, other in scored if agrees(claimed, other, ground)]
+    others = [(score, other) for score, other in scored if not agrees(claimed, other, ground)]
+    rivals = [pair for pair in others if _rival(claimed, pair[1].value)]
+    if exact:
+        return _same(mention, claim, ground, exact, rivals)
+    if not others:
+        return Finding(Label.SUPPORTED if _vague(claimed) else Label.NOT_FOUND, "value", claimed)
+    return _other(mention, claim, ground, rivals or others)
+
+
+_Scored = list[tuple[float, Mention]]
+
+
+def _same(
+    mention: Mention, claim: Statement, ground: Ground, exact: _Scored, rivals: _Scored
+) -> Finding:
+    """The evidence has the value: supported, unless it is another's or the sentence is about something unknown."""
+    fit, match = max(exact, key=lambda pair: pair[0])
+    if rivals and not _RESPECTIVELY.search(claim.text):
+        rival_fit, rival = max(rivals, key=lambda pair: pair[0])
+        if rival_fit > fit + MARGIN and not _said(rival.value, claim):
+            return against("subject", mention.value, rival, ground)
+    return Finding(Label.SUPPORTED, "value", mention.value, match.value, *_cite(match, ground))
+
+
+def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) -> Finding:
+    """The evidence has other values only: contradicted, if it speaks of the same thing."""
+    claimed = mention.value
+    _, match = max(others, key=lambda pair: pair[0])
+    statement = ground.statements[match.statement]
+    across = statement.lang != claim.lang
+    spoken = ground.covered(mention.about, match.about.keys() | statement.context, across=across)
+    strict = match.value.kind == claimed.kind
+    if _vague(claimed) and not (strict and match.value.unit == claimed.unit and spoken >= _KIN_SPOKEN):
+        return Finding(Label.SUPPORTED, "value", claimed)
+    clause = claim.clauses[mention.clause]
+    near = claim.plain[clause.start : clause.end]
+    unheard = novel_words(near, ground, across=across)
+    if not unheard and spoken >= (_SPOKEN if strict else _KIN_SPOKEN):
+        return against(_why(claimed, match.value), claimed, match, ground)
+    return Finding(Label.NOT_FOUND, "value", claimed, None, *_cite(match, ground))
+
+
+def _rival(claimed: Value, other: Value) -> bool:
+    return other.kind == claimed.kind or value.FREE in {claimed.kind, other.kind} or value.UNLIMITED in {
+        claimed.kind, other.kind
+    }
+
+
+def _alike(mention: Mention, other: Mention, claim: Statement, ground: Ground) -> float:
+    across = ground.statements[other.statement].lang != claim.lang
+    score = ground.fit(mention.about, other.about, across=across)
+    ours, theirs = mention.value, other.value
+    if ours.per and ours.per == theirs.per:
+        score += 0.06
+    if ours.bound and ours.bound == theirs.bound:
+        score += 0.06
+    if opposite_bounds(ours, theirs):
+        score -= 0.06
+    return score
+
+
+def _said(one: Value, claim: Statement) -> bool:
+    return any(
+        same_number(one, mention.value) for mention in claim.mentions if comparable(one, mention.value)
+    )
+
+
+def against(reason: str, claimed: Value | None, match: Mention, ground: Ground) -> Finding:
+    """Contradicted by `match`."""
+    return Finding(Label.CONTRADICTED, reason, claimed, match.value, *_cite(match, ground))
+
+
+def _cite(match: Mention, ground: Ground) -> tuple[str, str]:
+    statement = ground.statements[match.statement]
+    return statement.text, statement.citation
+
+
+def _vague(claimed: Value) -> bool:
+    """一次, two conditions: small counts are turns of speech as often as facts."""
+    if claimed.kind == value.FREE and claimed.text.lower() == "waiver":
+        return True  # "towards the fee waiver" names it, and says nothing of it
+    written = claimed.text[:1].isdigit()
+    return claimed.kind in _WEAK and claimed.number <= _VAGUE_MOST and not written
+
+
+def agrees(claimed: Value, mention: Mention, ground: Ground) -> bool:
+    """Whether a value of the evidence says the same as the claimed one."""
+    known = mention.value
+    if same_value(claimed, known):
+        return not opposite_bounds(claimed, known)
+    if claimed.kind != known.kind or claimed.unit != known.unit:
+        return False
+    if claimed.upper is None and known.upper is not None:
+        low, high = claimed.number == known.number, claimed.number == known.upper
+        return (low and claimed.bound != value.MAX) or (high and claimed.bound != value.MIN)
+    if claimed.upper is not None and known.upper is None:
+        numbers = {
+            other.value.number
+            for other in ground.statements[mention.statement].mentions
+            if other.value.unit == claimed.unit
+        }
+        return {claimed.number, claimed.upper} <= numbers
+    return False
+
+
+def _why(claimed: Value, known: Value) -> str:
+    if same_number(claimed, known):
+        return "bound" if opposite_bounds(claimed, known) else "per"
+    if claimed.kind == known.kind and claimed.unit != known.unit:
+        return "unit"
+    return "value"

@@ -1,0 +1,195 @@
+"""What can be wrong in a sentence whose values are right: yes for no, a seller for a buyer, "or" for "and"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from guardrails.fact_check.comparison import judged_comparison
+from guardrails.fact_check.features import opposite_features
+from guardrails.fact_check.ground import Ground
+from guardrails.fact_check.judgement import Finding, Label
+from guardrails.fact_check.novelty import novel_words, other_entity
+from guardrails.fact_check.polarity import Denial
+from guardrails.fact_check.statement import Clause, Statement
+
+_ALIGNED = 0.45  # how well a clause must fit before it can contradict
+_MARGIN = 0.08
+_EITHER = re.compile(
+    r"或|任意一|任意1|任一|其一|之一|either|(?<![a-z])or(?![a-z])|any one of|one of the"
+)
+_BOTH = re.compile(
+    r"且|同时(?:满足|达到|具备|符合)|均须|都要|都须|须都|缺一不可|两项都|两个条件都|both|as well as|(?<![a-z])and(?: also)?(?![a-z])"
+)
+
+
+def judged_wording(claim: Statement, ground: Ground) -> Finding | None:
+    """The first thing that is wrong with the wording; None if nothing is."""
+    compared = judged_comparison(claim, ground)
+    if compared is not None:
+        return compared if compared.label is not Label.SUPPORTED else None
+    for clause in claim.clauses:
+        found = _denial(clause, claim, ground) or _opposite(clause, claim, ground)
+        if found is not None:
+            return found
+    found = _join(claim, ground) or _binding(claim, ground)
+    if found is not None:
+        return found
+    if claim.lang == ground.lang() and (entity := other_entity(claim.plain, ground)):
+        del entity
+        return Finding(Label.NOT_FOUND, "entity")
+    return None
+
+
+def _against(reason: str, statement: Statement) -> Finding:
+    return Finding(Label.CONTRADICTED, reason, None, None, statement.text, statement.citation)
+
+
+def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
+    """A word that the clause denies where the evidence says it, or the other way round."""
+    for word, denied in _words(clause, claim, ground):
+        same, other, statement = 0.0, 0.0, None
+        for candidate, theirs in ground.clauses():
+            across = candidate.lang != claim.lang
+            said = _sign(word, theirs, across=across)
+            if not said:
+                continue
+            fit = _mutual(clause, theirs, ground, across=across)
+            if (said < 0) == denied:
+                same = max(same, fit)
+            elif fit > other:
+                other, statement = fit, candidate
+        if statement is None or other < _ALIGNED or other < same + _MARGIN:
+            continue
+        if not _unheard(clause, claim, statement, ground):
+            return _against("polarity", statement)
+    return None
+
+
+def _words(clause: Clause, claim: Statement, ground: Ground) -> Iterator[tuple[Denial, bool]]:
+    """What can be compared: each word the clause denies, and each that it says and the evidence denies somewhere."""
+    for denial in clause.denials:
+        yield denial, True
+    seen: set[frozenset[str]] = set()
+    for statement, other in ground.clauses():
+        across = statement.lang != claim.lang
+        for denial in other.denials:
+            if denial.denied not in seen and _sign(denial, clause, across=across) > 0:
+                seen.add(denial.denied)
+                yield denial, False
+
+
+def _sign(word: Denial, clause: Clause, *, across: bool) -> int:
+    """1 where the clause says the word, -1 where it denies it, 0 where it does neither, or both."""
+    denied = frozenset(one for one in word.denied if one[0] in "@&") if across else word.denied
+    shared = denied & clause.features
+    if not shared or (word.weak and len(shared) * 2 <= len(denied)):
+        return 0
+    denying = sum(1 for other in clause.denials if other.denied & denied)
+    return {0: 1, 1: -1}.get(denying, 0)
+
+
+def _unheard(clause: Clause, claim: Statement, statement: Statement, ground: Ground) -> bool:
+    """Whether the clause speaks of something the evidence does not know, and so is not against it."""
+    across = statement.lang != claim.lang
+    return bool(novel_words(claim.plain[clause.start : clause.end], ground, across=across))
+
+
+def _mutual(clause: Clause, other: Clause, ground: Ground, *, across: bool) -> float:
+    """How well two clauses fit each other: the worse of the two ways."""
+    one = ground.fit(clause.about, other.about, across=across)
+    back = ground.covered(other.about, clause.about.keys(), across=across, least=0.9)
+    return min(one, back + 0.15)
+
+
+def _opposite(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
+    """A word of the clause that excludes the one the documents have there."""
+    for side in _sides(clause):
+        group = side.partition(":")[0]
+        mine = _without(clause, group)
+        same, against, statement = 0.0, 0.0, None
+        for candidate, theirs in ground.clauses():
+            across = candidate.lang != claim.lang
+            sides = [one for one in theirs.features if one.startswith(f"{group}:")]
+            if not sides:
+                continue
+            fit = _mutual(mine, _without(theirs, group), ground, across=across)
+            if side in sides:
+                same = max(same, fit)
+            elif fit > against:
+                against, statement = fit, candidate
+        if statement is None or against < _ALIGNED or against < same + _MARGIN:
+            continue
+        if not _unheard(clause, claim, statement, ground):
+            return _against(f"opposite:{group[1:]}", statement)
+    return None
+
+
+def _without(clause: Clause, group: str) -> Clause:
+    """The clause without the words of a group of opposites, which cannot tell what it is about."""
+    words = opposite_features()[group]
+    return replace(clause, about={f: w for f, w in clause.about.items() if f not in words})
+
+
+def _sides(clause: Clause) -> Iterator[str]:
+    for one in sorted(clause.features):
+        if one[0] == "~":
+            group = one.partition(":")[0]
+            if not any(other != one and other.startswith(f"{group}:") for other in clause.features):
+                yield one
+
+
+def _binding(claim: Statement, ground: Ground) -> Finding | None:
+    """The result that the documents tie to one condition, tied to another: two clauses, each right by itself."""
+    if len(claim.clauses) < 2:
+        return None
+    condition, result = claim.clauses[0], claim.clauses[-1]
+    if not condition.features or not result.features:
+        return None
+    own = dict.fromkeys(condition.features, 1.0)
+    told = dict.fromkeys(result.features, 1.0)
+    parts = [
+        (statement, part) for statement in ground.statements if statement.lang == claim.lang
+        for part in statement.segments
+    ]
+    if len(parts) < 2:
+        return None
+    fits = [
+        (ground.covered(own, part, across=False), ground.covered(told, part, across=False), statement)
+        for statement, part in parts
+    ]
+    by_condition = max(fits, key=lambda one: one[0])
+    by_result = max(fits, key=lambda one: one[1])
+    if (
+        by_condition[0] >= 0.9
+        and by_result[1] >= 0.9
+        and by_condition[0] >= by_result[0] + 0.2
+        and by_result[1] >= by_condition[1] + 0.3
+    ):
+        return _against("condition", by_condition[2])
+    return None
+
+
+def _join(claim: Statement, ground: Ground) -> Finding | None:
+    """"Or" between two conditions where the documents say "and"."""
+    mine = joined(claim.plain)
+    if not mine:
+        return None
+    statement, share = ground.nearest(claim)
+    if statement is None or share < 0.5:
+        return None
+    other = joined(statement.plain)
+    if not other or other == mine or statement.lang != claim.lang:
+        return None
+    counted = min(len(claim.mentions), len(statement.mentions))
+    listed = re.search(r"条件|condition|requirement", claim.folded + statement.folded)
+    return _against("condition", statement) if counted > 1 or listed else None
+
+
+def joined(plain: str) -> str:
+    """`or` or `and` between conditions, where the text says which; else empty."""
+    either, both = _EITHER.search(plain), _BOTH.search(plain)
+    if either and not both:
+        return "or"
+    return "and" if both and not either else ""
