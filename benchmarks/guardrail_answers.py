@@ -94,7 +94,12 @@ def language_of(chain: Chain, messages: Sequence[Message]) -> str:
 
 
 def print_report(
-    path: Path, rows: Sequence[Mapping[str, Any]], results: Sequence[tuple[str, str, Outcome]], *, quiet: bool, only: str
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    results: Sequence[tuple[str, str, Outcome]],
+    *,
+    quiet: bool,
+    only: str,
 ) -> None:
     groups: dict[str, list[tuple[str, Outcome]]] = defaultdict(list)
     for row, (kind, _, outcome) in zip(rows, results, strict=True):
@@ -103,17 +108,25 @@ def print_report(
             groups[f"answerable {outcome.lang}"].append((kind, outcome))
             if "lookalike" in row and outcome.lookalike:
                 groups["answerable lookalike"].append((kind, outcome))
-    print(f"{path.name}: {len(rows)} questions, p50 {median(one[2].seconds for one in results) * 1000:.0f} ms")
+    print(
+        f"{path.name}: {len(rows)} questions, p50 {median(one[2].seconds for one in results) * 1000:.0f} ms"
+    )
     for name, members in sorted(groups.items()):
         right = sum(not outcome.problems for _, outcome in members)
         low, high = wilson(right, len(members))
         kinds = dict(Counter(kind for kind, _ in members))
         wrong = dict(Counter("+".join(outcome.problems) for _, outcome in members if outcome.problems))
-        print(f"  {name:24} {right:4}/{len(members):<4} {right / len(members):6.1%} [{low:.2f}, {high:.2f}]  {kinds}  {wrong}")
-    answered = [outcome for kind, _, outcome in results if outcome.type == "answerable" and kind == "approved"]
+        print(
+            f"  {name:24} {right:4}/{len(members):<4} {right / len(members):6.1%} [{low:.2f}, {high:.2f}]  {kinds}  {wrong}"
+        )
+    answered = [
+        outcome for kind, _, outcome in results if outcome.type == "answerable" and kind == "approved"
+    ]
     if answered:
         lines = [outcome.text.count("\n") for outcome in answered]
-        print(f"  an approved answer has {mean(lines):.1f} lines and its source; its first line alone is right in {first_right(rows, results):.1%}")
+        print(
+            f"  an approved answer has {mean(lines):.1f} lines and its source; its first line alone is right in {first_right(rows, results):.1%}"
+        )
     if quiet:
         return
     for row, (kind, reason, outcome) in zip(rows, results, strict=True):
@@ -132,7 +145,9 @@ def first_right(rows: Sequence[Mapping[str, Any]], results: Sequence[tuple[str, 
     right = []
     for row, (kind, _, outcome) in zip(rows, results, strict=True):
         if outcome.type == "answerable" and kind == "approved":
-            right.append(not judge(row, {"text": outcome.text.partition("\n")[0], "verdict": "allow"}).problems)
+            right.append(
+                not judge(row, {"text": outcome.text.partition("\n")[0], "verdict": "allow"}).problems
+            )
     return mean(right)
 
 

@@ -98,7 +98,9 @@ def _value_of(
     for mention in ground.mentions:
         if mention.value.kind in {value.CODE, value.PHONE, value.ORDINAL}:
             continue
-        if like is not None and (not comparable(like.value, mention.value) or like.value.unit != mention.value.unit):
+        if like is not None and (
+            not comparable(like.value, mention.value) or like.value.unit != mention.value.unit
+        ):
             continue
         across = ground.statements[mention.statement].lang != claim.lang
         have = {f: w for f, w in mention.about.items() if w >= 0.5}

@@ -16,12 +16,12 @@ _RESULT = re.compile(
     r"[=＝×x*÷]|计算|合计|共计|总共|一共|总计|因此|所以|即|利息|计为|等于|比.{1,20}(?:高|低|贵|便宜|多|少|长|短)|相差|差额|equals?|total|so "
     r"|therefore|interest|comes to|amounts? to|works out|例如|如|for example|e\.g|(?:more|less|cheaper|higher|lower|longer|shorter)"
 )
-_INPUTS = frozenset({value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS, value.PERIOD, value.COUNT})
+_INPUTS = frozenset(
+    {value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS, value.PERIOD, value.COUNT}
+)
 
 
-def derived(
-    claim: Statement, ground: Ground, findings: list[Finding], own: Sequence[Value]
-) -> list[Finding]:
+def derived(claim: Statement, ground: Ground, findings: list[Finding], own: Sequence[Value]) -> list[Finding]:
     """`findings`, those on a number that follows from others being supported."""
     loose = [one for one in findings if one.label is not Label.SUPPORTED and one.claimed is not None]
     if not loose or _RESULT.search(claim.folded) is None:

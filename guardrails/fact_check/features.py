@@ -23,7 +23,9 @@ _FILLER = re.compile(
     r"|分别|进行|相关|有关|对于|关于|按照|根据|标准|规定|情况|什么|多少|这个|那个|上述|下列|以下简称|收取|是否|之日|以便|予以"
     r"|[的了和与及或且但呢吗吧啊哦也还又就才只仅是为在将被把均都约则该此其须需应请可能会得不未无没已并着过]"
 )
-_KEPT = re.compile(r"会员|会议|能力|功能|可用|可选|过期|过户|超过|经过|通过|可靠|认可|得分|获得|所得|应用|需求|在校|在线|在途|在职|仅限|只限")
+_KEPT = re.compile(
+    r"会员|会议|能力|功能|可用|可选|过期|过户|超过|经过|通过|可靠|认可|得分|获得|所得|应用|需求|在校|在线|在途|在职|仅限|只限"
+)
 _AROUND = re.compile(r"([\u3400-\u9fff])[（(][^（）()]{0,40}[）)]([\u3400-\u9fff])")
 STOP = frozenset(
     "a an the of to in on for and or is are be been was were it its this that these those with at by from as your "

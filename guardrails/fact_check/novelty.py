@@ -68,9 +68,7 @@ def _novel_notions(plain: str, ground: Ground) -> set[str]:
             found.setdefault(token.start, set()).add(token.feature)
     # A word with several notions is known where one of them is.
     return {
-        min(names)
-        for names in found.values()
-        if not names & ground.pairs and not names & _COMMON_NOTIONS
+        min(names) for names in found.values() if not names & ground.pairs and not names & _COMMON_NOTIONS
     }
 
 
@@ -154,7 +152,12 @@ def _strange_english(plain: str, ground: Ground) -> str:
     words = [(match[0], stem(match[0])) for match in re.finditer(r"[a-z]+(?:-[a-z]+)*", plain)]
     novel = set(_english(plain, ground))
     for (word, _), (head, head_stem) in zip(words, words[1:], strict=False):
-        if word not in novel or head in STOP or head_stem not in ground.pairs or word.endswith(("ly", "ing", "ed")):
+        if (
+            word not in novel
+            or head in STOP
+            or head_stem not in ground.pairs
+            or word.endswith(("ly", "ing", "ed"))
+        ):
             continue
         for before in re.findall(rf"([a-z]+(?:-[a-z]+)*) {re.escape(head_stem)}", ground.folded):
             if before not in STOP and stem(before) not in _GENERAL_EN:

@@ -67,7 +67,9 @@ def _chinese_object(tail: str) -> frozenset[str]:
         return frozenset()
     word = run[0]
     found = {word[at : at + 2] for at in range(min(2, len(word) - 1))} or {word}
-    return frozenset(found | {token.feature for token in tokens(word) if token.feature[0] in "@&" and token.start == 0})
+    return frozenset(
+        found | {token.feature for token in tokens(word) if token.feature[0] in "@&" and token.start == 0}
+    )
 
 
 def _english_object(tail: str) -> frozenset[str]:

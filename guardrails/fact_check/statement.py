@@ -103,7 +103,18 @@ def read_statement(
     whole = frozenset(token.feature for token in found) | frozenset(
         name for one in values for name in value_features(one)
     )
-    return Statement(text, folded, plain, detect(text), citation, mentions, clauses, layout.segments(), whole, about | before)
+    return Statement(
+        text,
+        folded,
+        plain,
+        detect(text),
+        citation,
+        mentions,
+        clauses,
+        layout.segments(),
+        whole,
+        about | before,
+    )
 
 
 def renumbered(statement: Statement, index: int) -> Statement:
@@ -152,7 +163,8 @@ class _Layout:
 
     def segments(self) -> tuple[frozenset[str], ...]:
         return tuple(
-            frozenset(name for at, name, _ in self._marks if start <= at < end) for start, end in self._segments
+            frozenset(name for at, name, _ in self._marks if start <= at < end)
+            for start, end in self._segments
         )
 
     def clauses(self) -> tuple[Clause, ...]:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from guardrails.fact_check.check import check_sentence
+from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.fact_check.features import features
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Judgement, Label
 from guardrails.fact_check.polarity import denials
 from guardrails.fact_check.sentences import ends
-from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.language import detect
 from guardrails.values.numerals import fold
 from guardrails.values.parse import parse_values

@@ -6,7 +6,7 @@ import re
 
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
-from guardrails.fact_check.novelty import novel_words, other_entity
+from guardrails.fact_check.novelty import novel_words
 from guardrails.fact_check.statement import Mention, Statement
 from guardrails.values import value
 from guardrails.values.compare import comparable, opposite_bounds, same_number, same_value
@@ -42,9 +42,7 @@ def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
 _Scored = list[tuple[float, Mention]]
 
 
-def _same(
-    mention: Mention, claim: Statement, ground: Ground, exact: _Scored, rivals: _Scored
-) -> Finding:
+def _same(mention: Mention, claim: Statement, ground: Ground, exact: _Scored, rivals: _Scored) -> Finding:
     """The evidence has the value: supported, unless it is another's or the sentence is about something unknown."""
     fit, match = max(exact, key=lambda pair: pair[0])
     if rivals and not _RESPECTIVELY.search(claim.text):
@@ -73,9 +71,11 @@ def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) 
 
 
 def _rival(claimed: Value, other: Value) -> bool:
-    return other.kind == claimed.kind or value.FREE in {claimed.kind, other.kind} or value.UNLIMITED in {
-        claimed.kind, other.kind
-    }
+    return (
+        other.kind == claimed.kind
+        or value.FREE in {claimed.kind, other.kind}
+        or value.UNLIMITED in {claimed.kind, other.kind}
+    )
 
 
 def _alike(mention: Mention, other: Mention, claim: Statement, ground: Ground) -> float:

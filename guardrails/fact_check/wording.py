@@ -16,9 +16,7 @@ from guardrails.fact_check.statement import Clause, Statement
 
 _ALIGNED = 0.45  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
-_EITHER = re.compile(
-    r"或|任意一|任意1|任一|其一|之一|either|(?<![a-z])or(?![a-z])|any one of|one of the"
-)
+_EITHER = re.compile(r"或|任意一|任意1|任一|其一|之一|either|(?<![a-z])or(?![a-z])|any one of|one of the")
 _BOTH = re.compile(
     r"且|同时(?:满足|达到|具备|符合)|均须|都要|都须|须都|缺一不可|两项都|两个条件都|both|as well as|(?<![a-z])and(?: also)?(?![a-z])"
 )
@@ -150,7 +148,9 @@ def _binding(claim: Statement, ground: Ground) -> Finding | None:
     own = dict.fromkeys(condition.features, 1.0)
     told = dict.fromkeys(result.features, 1.0)
     parts = [
-        (statement, part) for statement in ground.statements if statement.lang == claim.lang
+        (statement, part)
+        for statement in ground.statements
+        if statement.lang == claim.lang
         for part in statement.segments
     ]
     if len(parts) < 2:
@@ -172,7 +172,7 @@ def _binding(claim: Statement, ground: Ground) -> Finding | None:
 
 
 def _join(claim: Statement, ground: Ground) -> Finding | None:
-    """"Or" between two conditions where the documents say "and"."""
+    """ "Or" between two conditions where the documents say "and"."""
     mine = joined(claim.plain)
     if not mine:
         return None
