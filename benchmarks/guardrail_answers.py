@@ -116,16 +116,16 @@ def print_report(
         low, high = wilson(right, len(members))
         kinds = dict(Counter(kind for kind, _ in members))
         wrong = dict(Counter("+".join(outcome.problems) for _, outcome in members if outcome.problems))
-        print(
-            f"  {name:24} {right:4}/{len(members):<4} {right / len(members):6.1%} [{low:.2f}, {high:.2f}]  {kinds}  {wrong}"
-        )
+        share = f"{right:4}/{len(members):<4} {right / len(members):6.1%} [{low:.2f}, {high:.2f}]"
+        print(f"  {name:24} {share}  {kinds}  {wrong}")
     answered = [
         outcome for kind, _, outcome in results if outcome.type == "answerable" and kind == "approved"
     ]
     if answered:
         lines = [outcome.text.count("\n") for outcome in answered]
         print(
-            f"  an approved answer has {mean(lines):.1f} lines and its source; its first line alone is right in {first_right(rows, results):.1%}"
+            f"  an approved answer has {mean(lines):.1f} lines and its source; "
+            f"its first line alone is right in {first_right(rows, results):.1%}"
         )
     if quiet:
         return

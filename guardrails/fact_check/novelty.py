@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from guardrails.fact_check.features import STOP, tokens
 from guardrails.fact_check.ground import Ground
@@ -151,7 +152,7 @@ def _places(text: str, word: str) -> list[int]:
 def _strange_english(plain: str, ground: Ground) -> str:
     words = [(match[0], stem(match[0])) for match in re.finditer(r"[a-z]+(?:-[a-z]+)*", plain)]
     novel = set(_english(plain, ground))
-    for (word, _), (head, head_stem) in zip(words, words[1:], strict=False):
+    for (word, _), (head, head_stem) in pairwise(words):
         if (
             word not in novel
             or head in STOP
