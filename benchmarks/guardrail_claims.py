@@ -8,12 +8,12 @@ from pathlib import Path
 
 from guardrails.evaluation.claims import evaluate_claims, failures_of, read_claims
 
-DATA = Path(__file__).parent / "data" / "claims.jsonl"
+DATA = Path(__file__).parent.parent / "tests" / "guardrails" / "fact_check" / "data"
 
 
 def main(arguments: list[str]) -> None:
     show = "--failures" in arguments
-    for path in [Path(one) for one in arguments if not one.startswith("--")] or [DATA]:
+    for path in [Path(one) for one in arguments if not one.startswith("--")] or sorted(DATA.glob("*.yaml")):
         claims = read_claims(path)
         started = time.perf_counter()
         report = evaluate_claims(claims)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from guardrails.fact_check import Label, check_sentence
 from guardrails.problem import PolicyProblem
 
@@ -27,7 +29,13 @@ class Claim:
 
 
 def read_claims(path: Path) -> list[Claim]:
-    """The claims of a JSONL file; an error names its line."""
+    """The claims of a JSONL file, or of a YAML file that groups them by evidence; an error names the line.
+
+    A YAML file is a list of `{evidence: text or list, claims: [[label, kind, claim], ...]}`; its name is the language
+    of its claims.
+    """
+    if path.suffix in {".yaml", ".yml"}:
+        return _grouped(path)
     found = []
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
@@ -36,11 +44,22 @@ def read_claims(path: Path) -> list[Claim]:
     return found
 
 
+def _grouped(path: Path) -> list[Claim]:
+    try:
+        groups = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return [
+            Claim(f"{at}.{place}", path.stem, _texts(group["evidence"]), str(claim), Label(label), str(kind))
+            for at, group in enumerate(groups, start=1)
+            for place, (label, kind, claim) in enumerate(group["claims"], start=1)
+        ]
+    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise PolicyProblem(path, f"not claims grouped by evidence: {error}") from error
+
+
 def _claim(path: Path, number: int, line: str) -> Claim:
     try:
         row = json.loads(line)
-        given = row["evidence"]
-        evidence = (given,) if isinstance(given, str) else tuple(map(_text, given))
+        evidence = _texts(row["evidence"])
         label = Label(row["label"])
         lang = str(row.get("lang", ""))
         return Claim(
@@ -48,6 +67,14 @@ def _claim(path: Path, number: int, line: str) -> Claim:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise PolicyProblem(path, f"not a claim: {error}", number) from error
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    if isinstance(given, (str, Mapping)):
+        return (_text(given),)
+    if not isinstance(given, Sequence):
+        raise TypeError("evidence is a text or a list of texts")
+    return tuple(map(_text, given))
 
 
 def _text(one: object) -> str:

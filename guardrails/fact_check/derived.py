@@ -13,8 +13,9 @@ from guardrails.values import value
 from guardrails.values.value import Value
 
 _RESULT = re.compile(
-    r"[=＝×x*÷]|计算|合计|共计|总共|一共|总计|因此|所以|即|利息|计为|等于|比.{1,20}(?:高|低|贵|便宜|多|少|长|短)|相差|差额|equals?|total|so "
-    r"|therefore|interest|comes to|amounts? to|works out|例如|如|for example|e\.g|(?:more|less|cheaper|higher|lower|longer|shorter)"
+    r"[=＝×÷]|\d\s?[x*/]\s?\d|计算|合计|共计|总共|一共|总计|总额|因此|所以|即为|利息|计为|等于|例如|比如|实际|应付|应收|比.{1,20}(?:高|低|贵|便宜|多|少|长|短)|相差|差额"
+    r"|(?<![a-z])(?:equals?|in total|total of|totals?|altogether|so|therefore|thus|interest (?:is|of|would|will|comes|due)|comes to|amounts? to|works out|for example|e\.g"
+    r"|(?:more|less|cheaper|dearer|higher|lower|longer|shorter) than (?!\d|[$€£]))"
 )
 _INPUTS = frozenset(
     {value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS, value.PERIOD, value.COUNT}

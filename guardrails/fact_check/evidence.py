@@ -88,7 +88,8 @@ def _units(text: str, about: str) -> Iterator[tuple[str, str, bool]]:
             if not _TABLE_RULE.match(line):
                 table.append(tuple(cell.strip() for cell in line.strip().strip("|").split("|")))
             continue
-        yield from ((cell, topic, False) for cell in _cells(table))
+        head = table[0][0] if table else ""
+        yield from ((cell, f"{topic} {head}".strip(), False) for cell in _cells(table))
         table = []
         if not line.strip():
             follows = False

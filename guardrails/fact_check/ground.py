@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guardrails.fact_check.evidence import Evidence, FactLike, read_evidence
@@ -34,12 +34,13 @@ class Ground:
         statements = read_evidence(evidence)
         mentions = tuple(mention for statement in statements for mention in statement.mentions)
         folded = "\n".join(statement.folded for statement in statements)
-        seen: Counter[str] = Counter()
-        for statement in statements:
-            for group in _spoken(statement):
-                seen.update(group)
-        total = max(1, len(mentions))
-        weight = {one: math.log(1.3 + total / count) for one, count in seen.items()}
+        seen: dict[str, float] = {}
+        total = 0
+        for about in _spoken(statements):
+            total += 1
+            for feature, share in about.items():
+                seen[feature] = seen.get(feature, 0.0) + share
+        weight = {one: math.log(1.3 + total / max(0.5, count)) for one, count in seen.items()}
         pairs = {folded[at : at + 2] for at in range(len(folded) - 1)}
         for statement in statements:
             pairs.update(statement.features | statement.context)
@@ -117,11 +118,13 @@ class Ground:
                 yield statement, clause
 
 
-def _spoken(statement: Statement) -> Iterable[Iterable[str]]:
-    """What the idea of a feature's frequency is taken from: once a value, or once a sentence without values."""
-    if statement.mentions:
-        return (mention.about for mention in statement.mentions)
-    return (statement.features | statement.context,)
+def _spoken(statements: Iterable[Statement]) -> Iterator[Mapping[str, float]]:
+    """What a feature's frequency is counted in: what each value is about, and each sentence without values."""
+    for statement in statements:
+        if statement.mentions:
+            yield from (mention.about for mention in statement.mentions)
+        else:
+            yield dict.fromkeys(statement.features, 1.0) | dict.fromkeys(statement.context, 0.5)
 
 
 def read_claim(sentence: str, heading: str = "") -> Statement:

@@ -28,6 +28,7 @@ _PLAIN = frozenset(
 _HEADS = re.compile(
     r"卡|账户|户|套餐|会员|保险|险|贷款|贷|存款|存单|版|级|型|款|舱|房|票|班|类|课|线|区|期|服务|计划|产品|业务|方案|等级|用户|客户|费|率|额度|限额|电价|用电|用水|号|座|车|宽带|合约|学生|机|码|店|馆|渠道|包|项目|单|证|书|组|队|门|柜|箱"
 )
+_VERBS = frozenset("买卖购退改订办开领持补换用交付收借还租刷存取打发寄送上坐乘订投续撤销选享免")
 _GENERAL_EN = frozenset(
     map(
         stem,
@@ -43,7 +44,7 @@ _GENERAL_EN = frozenset(
         "please note yes no not cannot bank company service services account rule rules new later earlier day week month year "
         "hour minute make makes made go goes stay must shall must may might could would hold holds keep keeps "
         "ask asked contact done finished complete completed issue issued calculated charged deducted levied reach reaches reached "
-        "least unless until because since while where which whose upon against without though however therefore "
+        "held been least unless until because since while where which whose upon against without though however therefore "
         "one two three four five six seven eight nine ten half quarter dozen hundred thousand million first third".split(),
     )
 )
@@ -76,6 +77,14 @@ def _novel_notions(plain: str, ground: Ground) -> set[str]:
 def _chinese(plain: str, ground: Ground) -> Iterator[str]:
     for run in _HAN.finditer(plain):
         known = known_places(run[0], ground)
+        for at, length, names in chinese_words(run[0], notions()):
+            strange = not any(name in ground.pairs or name in _COMMON_NOTIONS for name in names)
+            if (
+                strange
+                and length > 1
+                and not any(run[0][i : i + 2] in ground.pairs for i in range(at, at + length - 1))
+            ):
+                yield run[0][at : at + length]
         start = None
         for at in range(len(run[0]) + 1):
             fresh = at < len(run[0]) and not known[at]
@@ -129,6 +138,8 @@ def other_entity(plain: str, ground: Ground) -> str:
 def _strange_kind(run: str, known: list[bool], head: re.Match[str], ground: Ground) -> str:
     start = head.start()
     at = start
+    if run[at - 1 : at] in _VERBS:
+        return ""
     while at > 0 and not known[at - 1] and run[at - 1] not in _PLAIN:
         at -= 1
     if at == start or start - at > 6:
@@ -136,6 +147,7 @@ def _strange_kind(run: str, known: list[bool], head: re.Match[str], ground: Grou
     kind = run[at : head.end()]
     if not any(
         ground.folded[place - 1] not in _PLAIN
+        and ground.folded[place - 1] not in _VERBS
         and "\u4e00" <= ground.folded[place - 1] <= "\u9fff"
         and ground.folded[place - 1] != run[start - 1]
         for place in _places(ground.folded, head[0])

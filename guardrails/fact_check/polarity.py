@@ -30,6 +30,7 @@ _WEAK = frozenset(
     "be been any the a an to of for by in on at is are have has that this it you your will can may need require allow permit "
     "possible available support necessary make use get there and or from with".split()
 )
+_PASSIVE = re.compile(r"(?:is|are|was|were|be) not|isn't|aren't|wasn't|weren't|cannot|can't|can not|may not")
 _EN_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _HAN = re.compile(r"[\u3400-\u9fff]{1,4}")
 _ABLE = re.compile(r"(?:non-|in|un|im)?([a-z]{3,})(?:able|ible)$")
@@ -37,11 +38,15 @@ _ABLE = re.compile(r"(?:non-|in|un|im)?([a-z]{3,})(?:able|ible)$")
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """`denied`: the features of the denied word; of the whole clause where that word is a `weak` one."""
+    """`denied`: the features of the denied word; of the whole clause where that word is a `weak` one.
+
+    `passive`: what is denied is said of the clause's subject: damage is not covered.
+    """
 
     at: int
     denied: frozenset[str]
     weak: bool = False
+    passive: bool = False
 
 
 def denials(plain: str, offset: int = 0) -> tuple[Denial, ...]:
@@ -54,9 +59,13 @@ def denials(plain: str, offset: int = 0) -> tuple[Denial, ...]:
         elif match["en"]:
             denied = _english_object(text[match.end() : match.end() + 60])
         else:
-            denied = _banned(match[0], text, match.start(), match.end())
+            denied, subject = _banned(match[0], text, match.start(), match.end())
+            if subject:
+                found.append(Denial(offset + match.start(), denied, weak=True))
+                continue
         at = offset + match.start()
-        found.append(Denial(at, denied) if denied else Denial(at, features(text), weak=True))
+        passive = _PASSIVE.search(text, max(0, match.start() - 6), match.end()) is not None
+        found.append(Denial(at, denied, passive=passive) if denied else Denial(at, features(text), weak=True))
     found += _by_word(text, offset)
     return tuple(found)
 
@@ -85,14 +94,14 @@ def _word_features(word: str) -> frozenset[str]:
     return frozenset(token.feature for token in tokens(able[1] if able else word)) | {stem(word)}
 
 
-def _banned(words: str, text: str, start: int, end: int) -> frozenset[str]:
-    """Smoking is prohibited; it is prohibited to smoke; non-refundable."""
+def _banned(words: str, text: str, start: int, end: int) -> tuple[frozenset[str], bool]:
+    """Smoking is prohibited; it is prohibited to smoke; non-refundable. Whether it is the subject that is denied."""
     if "non-" in words:
-        return _word_features(words[words.index("non-") + 4 :])
+        return _word_features(words[words.index("non-") + 4 :]), False
     before = [word[0] for word in _EN_WORD.finditer(text[:start]) if stem(word[0]) not in _WEAK]
-    if before and before[-1] != "it":
-        return frozenset().union(*(_word_features(word) for word in before[-3:]))
-    return _english_object(text[end : end + 60])
+    if before:
+        return frozenset().union(*(_word_features(word) for word in before[-3:])), True
+    return _english_object(text[end : end + 60]), False
 
 
 def _by_word(text: str, offset: int) -> list[Denial]:

@@ -18,8 +18,9 @@ _SEGMENT_END = re.compile(r"[；;。！？!?\n]|\.(?=\s|$)")
 _CLAUSE_END = re.compile(r"[，；;。！？!?\n]|,(?!\d)|\.(?=\s|$)|(?<=[a-z ])(?: but | while | whereas )")
 _PARALLEL = re.compile(r"[，、]|,(?!\d)|(?<![a-z])(?:and|or|but)(?![a-z])|[和及或]")
 # How much a word says about a value, by where it stands.
-_NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.3, 0.5, 0.2
+_NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.45, 0.5, 0.2
 _ABOUT, _BEFORE = 0.6, 0.2
+_WORDED = frozenset({value.FREE, value.UNLIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def read_statement(
     folded = fold(text)
     values = parse_values(text)
     plain = blanked(folded, values)
-    found = tokens(plain)
+    # 免年费 is a value, and says what it is the value of.
+    found = tokens(blanked(folded, [one for one in values if one.kind not in _WORDED]))
     layout = _Layout(plain, values, found, about, before)
     clauses = layout.clauses()
     mentions = tuple(

@@ -17,8 +17,10 @@ MARGIN = 0.1
 _SPOKEN = 0.34
 """Share of a value's surroundings the evidence must speak of before it can contradict the value."""
 _KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
+_MEANT = 0.5
 _VAGUE_MOST = 3
 _WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
+_OTHERWISE = re.compile(r"否则|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than")
 _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
 
 
@@ -47,7 +49,13 @@ def _same(mention: Mention, claim: Statement, ground: Ground, exact: _Scored, ri
     fit, match = max(exact, key=lambda pair: pair[0])
     if rivals and not _RESPECTIVELY.search(claim.text):
         rival_fit, rival = max(rivals, key=lambda pair: pair[0])
-        if rival_fit > fit + MARGIN and not _said(rival.value, claim):
+        if (
+            rival_fit > fit + MARGIN
+            and _meant(rival, mention, claim, ground)
+            and not _said(rival.value, claim)
+        ):
+            if _unheard(mention, claim, rival, ground):
+                return Finding(Label.NOT_FOUND, "entity", mention.value, None, *_cite(rival, ground))
             return against("subject", mention.value, rival, ground)
     return Finding(Label.SUPPORTED, "value", mention.value, match.value, *_cite(match, ground))
 
@@ -62,12 +70,16 @@ def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) 
     strict = match.value.kind == claimed.kind
     if _vague(claimed) and not (strict and match.value.unit == claimed.unit and spoken >= _KIN_SPOKEN):
         return Finding(Label.SUPPORTED, "value", claimed)
-    clause = claim.clauses[mention.clause]
-    near = claim.plain[clause.start : clause.end]
-    unheard = novel_words(near, ground, across=across)
-    if not unheard and spoken >= (_SPOKEN if strict else _KIN_SPOKEN):
+    if not _unheard(mention, claim, match, ground) and spoken >= (_SPOKEN if strict else _KIN_SPOKEN):
         return against(_why(claimed, match.value), claimed, match, ground)
     return Finding(Label.NOT_FOUND, "value", claimed, None, *_cite(match, ground))
+
+
+def _unheard(mention: Mention, claim: Statement, match: Mention, ground: Ground) -> bool:
+    """Whether the clause of the value names something that the evidence never does."""
+    clause = claim.clauses[mention.clause]
+    across = ground.statements[match.statement].lang != claim.lang
+    return bool(novel_words(claim.plain[clause.start : clause.end], ground, across=across))
 
 
 def _rival(claimed: Value, other: Value) -> bool:
@@ -89,6 +101,12 @@ def _alike(mention: Mention, other: Mention, claim: Statement, ground: Ground) -
     if opposite_bounds(ours, theirs):
         score -= 0.06
     return score
+
+
+def _meant(rival: Mention, mention: Mention, claim: Statement, ground: Ground) -> bool:
+    """Whether the claim has most of what is said right by the rival: else it is of a case the claim leaves out."""
+    across = ground.statements[rival.statement].lang != claim.lang
+    return ground.covered(rival.about, mention.about.keys(), across=across, least=0.9) >= _MEANT
 
 
 def _said(one: Value, claim: Statement) -> bool:
@@ -119,7 +137,8 @@ def agrees(claimed: Value, mention: Mention, ground: Ground) -> bool:
     """Whether a value of the evidence says the same as the claimed one."""
     known = mention.value
     if same_value(claimed, known):
-        return not opposite_bounds(claimed, known)
+        statement = ground.statements[mention.statement]
+        return not opposite_bounds(claimed, known) or _OTHERWISE.search(statement.folded) is not None
     if claimed.kind != known.kind or claimed.unit != known.unit:
         return False
     if claimed.upper is None and known.upper is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from guardrails.fact_check.comparison import judged_comparison
-from guardrails.fact_check.features import opposite_features
+from guardrails.fact_check.features import features, opposite_features
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
 from guardrails.fact_check.novelty import novel_words, other_entity
@@ -81,17 +81,20 @@ def _words(clause: Clause, claim: Statement, ground: Ground) -> Iterator[tuple[D
 def _sign(word: Denial, clause: Clause, *, across: bool) -> int:
     """1 where the clause says the word, -1 where it denies it, 0 where it does neither, or both."""
     denied = frozenset(one for one in word.denied if one[0] in "@&") if across else word.denied
-    shared = denied & clause.features
+    shared = denied & clause.features.union(*(other.denied for other in clause.denials))
     if not shared or (word.weak and len(shared) * 2 <= len(denied)):
         return 0
+    if word.weak:
+        return -1 if any(other.weak or other.passive for other in clause.denials) else 1
     denying = sum(1 for other in clause.denials if other.denied & denied)
     return {0: 1, 1: -1}.get(denying, 0)
 
 
-def _unheard(clause: Clause, claim: Statement, statement: Statement, ground: Ground) -> bool:
+def _unheard(clause: Clause, claim: Statement, statement: Statement, ground: Ground, group: str = "") -> bool:
     """Whether the clause speaks of something the evidence does not know, and so is not against it."""
-    across = statement.lang != claim.lang
-    return bool(novel_words(claim.plain[clause.start : clause.end], ground, across=across))
+    words = novel_words(claim.plain[clause.start : clause.end], ground, across=statement.lang != claim.lang)
+    known = opposite_features().get(group, frozenset())
+    return any(word not in known and not features(word) & known for word in words)
 
 
 def _mutual(clause: Clause, other: Clause, ground: Ground, *, across: bool) -> float:
@@ -106,6 +109,7 @@ def _opposite(clause: Clause, claim: Statement, ground: Ground) -> Finding | Non
     for side in _sides(clause):
         group = side.partition(":")[0]
         mine = _without(clause, group)
+        values = {one for one in clause.features if one[0] == "#"}
         same, against, statement = 0.0, 0.0, None
         for candidate, theirs in ground.clauses():
             across = candidate.lang != claim.lang
@@ -114,12 +118,14 @@ def _opposite(clause: Clause, claim: Statement, ground: Ground) -> Finding | Non
                 continue
             fit = _mutual(mine, _without(theirs, group), ground, across=across)
             if side in sides:
+                if values and values <= theirs.features:
+                    same = 1.0
                 same = max(same, fit)
             elif fit > against:
                 against, statement = fit, candidate
         if statement is None or against < _ALIGNED or against < same + _MARGIN:
             continue
-        if not _unheard(clause, claim, statement, ground):
+        if not _unheard(clause, claim, statement, ground, group):
             return _against(f"opposite:{group[1:]}", statement)
     return None
 
@@ -173,13 +179,13 @@ def _binding(claim: Statement, ground: Ground) -> Finding | None:
 
 def _join(claim: Statement, ground: Ground) -> Finding | None:
     """ "Or" between two conditions where the documents say "and"."""
-    mine = joined(claim.plain)
+    mine = joined(claim.folded)
     if not mine:
         return None
     statement, share = ground.nearest(claim)
     if statement is None or share < 0.5:
         return None
-    other = joined(statement.plain)
+    other = joined(statement.folded)
     if not other or other == mine or statement.lang != claim.lang:
         return None
     counted = min(len(claim.mentions), len(statement.mentions))
@@ -187,9 +193,9 @@ def _join(claim: Statement, ground: Ground) -> Finding | None:
     return _against("condition", statement) if counted > 1 or listed else None
 
 
-def joined(plain: str) -> str:
+def joined(folded: str) -> str:
     """`or` or `and` between conditions, where the text says which; else empty."""
-    either, both = _EITHER.search(plain), _BOTH.search(plain)
+    either, both = _EITHER.search(folded), _BOTH.search(folded)
     if either and not both:
         return "or"
     return "and" if both and not either else ""

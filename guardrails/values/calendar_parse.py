@@ -24,7 +24,7 @@ _CODE = re.compile(
     r"|(?P<link>(?:https?://|www\.)[a-z0-9./_-]{1,120}[a-z0-9])"
     r"|(?P<code>(?<![a-z0-9])[a-z]{1,6}-(?:[a-z]{1,6}-)?\d{2,6}(?:-\d{1,6})?(?![a-z0-9]))"
     r"|(?P<phone>(?<![\d+.,-])(?:\+\d{1,3}[- ]?)?(?:\(?\d{2,4}\)?[- ]\d{3,4}[- ]\d{3,4}(?:-\d{3,4})?|1[3-9]\d{9}|0\d{2,3}-\d{7,8}|\+\d{1,3}[- ]\d{1,4}[- ]\d{3,4}[- ]\d{3,4}|(?:9[56]|1[02])\d{3}|12\d{3}|9[56]\d{4,6}|400\d{7})(?![\d]|,\d|\.\d|[万千亿元块%‰‱分]|\s?(?:yuan|rmb|points|cny|元)))"
-    r"|(?P<shift>7\s?[×x*]\s?24(?:小时)?|24\s?[×x*/]\s?7|24小时全天|round the clock|全天候)"
+    r"|(?P<shift>7\s?[×x*]\s?24(?:小时)?|24\s?[×x*/]\s?7|24小时全天|24小时(?=(?:不间断|在线|人工)?(?:服务|营业|开放|值班))|round the clock|24 hours a day|全天候)"
     r"|(?P<ratio>(?<![\d:])\d{1,4}\s?(?::|比)\s?\d{1,4}(?![\d:])(?!\s?(?:am|pm|a\.m|p\.m)))"
 )
 _DATE = re.compile(
@@ -85,7 +85,7 @@ def _code(match: re.Match[str]) -> Value | None:
             text,
         )
     if kind == "shift":
-        return Value(value.PERIOD, Decimal(86_400), "second", match.start(), match.end(), text)
+        return Value(value.CLOCK, Decimal(0), "", match.start(), match.end(), text, Decimal(1440))
     if kind == "ratio":
         first, second = (Decimal(part.strip()) for part in text.replace("比", ":").split(":"))
         if not second:

@@ -20,6 +20,7 @@ _KINDRED = frozenset(
         (value.ORDINAL, value.PERIOD),
         (value.UNLIMITED, value.AMOUNT),
         (value.UNLIMITED, value.COUNT),
+        (value.UNLIMITED, value.PERIOD),
         (value.MULTIPLE, value.RATE),
     )
 )
@@ -83,7 +84,9 @@ def same_number(one: Value, other: Value) -> bool:
         return _same_phone(str(one.number), str(other.number))
     if one.kind == other.kind == value.CLOCK:
         return (
-            one.number % 1440 == other.number % 1440 and (one.upper or 0) % 1440 == (other.upper or 0) % 1440
+            one.number % 1440 == other.number % 1440
+            and (one.upper is None) == (other.upper is None)
+            and (one.upper or 0) % 1440 == (other.upper or 0) % 1440
         )
     if pair == {value.DATE, value.PERIOD}:
         date, period = (one, other) if one.kind == value.DATE else (other, one)

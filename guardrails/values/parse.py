@@ -17,6 +17,10 @@ _AFTER = 44  # … and after it for its unit
 _CLAUSE = 30  # … and before it for bounds and "per"
 _STOP = re.compile(r"[，。；！？\n,;!?（）()：|]|\. ")
 _RANGE_JOIN = re.compile(r"\s?(?:以上)?\s?(?:至|到|-{1,2}|~|to|through|and)\s?$")
+_AHEAD = re.compile(
+    r"\s?(?:之前|以前|前(?!往|台|后|期|\d|[一二三四五六七八九十])|before(?![a-z])|prior to|in advance|ahead of)"
+)
+_WITHIN = ("within ", "前", "近", "最近", "last ", "不足", "不满", "less than ", "under ", "fewer than ")
 _LONGEST_JOIN = 8
 _VAGUE = frozenset({"item", "book", "room", "person", "account", "digit", "device", "vehicle", "message"})
 _WITHOUT_PER = frozenset({value.ORDINAL, value.NUMBER, value.PERIOD, value.DATE, value.AGE, value.MULTIPLE})
@@ -43,12 +47,32 @@ def parse_values(text: str) -> tuple[Value, ...]:
         if covered.hides(numeral.start, numeral.end):
             continue
         one = _read(folded, numeral, previous_end)
-        if one is not None:
-            found.append(one)
-            previous_end = one.end
+        if one is None:
+            continue
+        if counted_by(folded, numeral, one):
+            continue  # 一年只要129元: what the next value is counted by
+        found.append(one)
+        previous_end = one.end
     found.sort(key=lambda one: (one.start, -one.end))
     joined = list(_ranges(folded, _listed(folded, list(_apart(found)))))
     return tuple(replace(one, text=text[one.start : one.end]) for one in joined)
+
+
+_COUNTED = re.compile(
+    r"(?:只要|只需|仅需|仅|最多|最少|最高|最低|至多|至少|收|付|交|可|能|是|要|共|总共|一共|就|取|转|存|[ ])*[\d¥$]"
+)
+_NOT_COUNTED = re.compile(r"(?:满|第|前|首|近|过|后|超|足|每|达|期|长|为|不到|头|早|晚|提前|前后)$")
+
+
+def counted_by(folded: str, numeral: Numeral, one: Value) -> bool:
+    """Whether a single year, month or day says what the number behind it is counted per."""
+    return (
+        one.kind == value.PERIOD
+        and numeral.form == "zh"
+        and numeral.number == 1
+        and _COUNTED.match(folded, one.end) is not None
+        and _NOT_COUNTED.search(folded[max(0, one.start - 3) : one.start]) is None
+    )
 
 
 class _Cover:
@@ -84,7 +108,10 @@ def _read(folded: str, numeral: Numeral, previous_end: int) -> Value | None:
     clause = _clause_before(folded, start, previous_end)
     tail = folded[end : end + _AFTER]
     per, used = _per(clause, tail)
-    bound = _bound(clause, folded[end + used : end + used + _AFTER])
+    tail = folded[end + used : end + used + _AFTER]
+    bound = _bound(clause, tail)
+    if kind == value.PERIOD and _AHEAD.match(tail) is not None and not clause.endswith(_WITHIN):
+        bound = value.MIN  # up to 7 days before, 24小时前: that long or longer ahead
     if kind in _WITHOUT_PER:
         per = ""
     return Value(kind, number, unit, start, end, "", bound=bound, per=per)
@@ -104,6 +131,8 @@ def _typed(  # noqa: PLR0912 - one branch a form
     if form in {"article", "half"}:
         skipped = _ARTICLE.match(after)
         return _period(number, after, skipped.end() if skipped else 0)
+    if form == "zh" and before.endswith("第") and after.startswith("年"):
+        return None  # 第一年 is a word like 首年
     ordinal = re.search(r"(?:第|number )\s?$", before)
     if ordinal is not None or _ORDINAL_AFTER.match(after):
         unit = units.COUNT_AFTER.match(after)

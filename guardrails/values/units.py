@@ -119,7 +119,7 @@ PER_BEFORE = re.compile(
 )
 PER_AFTER = re.compile(
     r"(?:(?:\s?/|的?每)\s?(?P<zh>笔|次|单|张|卡|份|个自然日|自然日|日|天|周|星期|个月|自然月|月|个自然年|自然年|年|期|人|条|户|小时|分钟|个|day|week|month|year|transaction|time|card|cycle|period|person|copy)"
-    r"|\s?(?P<en>per|a|an|each|every|for each|for every)[ -](?:calendar |billing |single |natural )?(?P<unit>day|week|month|year|transaction|transfer|withdrawal|payment|purchase|time|card|copy|cycle|period|instal?ment|person|customer|annum|visit|message|hour|minute|trip|statement)"
+    r"|\s?(?P<en>per|a|an|each|every|for each|for every)[ -](?:calendar |billing |single |natural )?(?P<unit>user|guest|night|seat|head|adult|child|ticket|item|order|claim|booking|day|week|month|year|transaction|transfer|withdrawal|payment|purchase|time|card|copy|cycle|period|instal?ment|person|customer|annum|visit|message|hour|minute|trip|statement)"
     r"|\s?(?P<adverb>daily|weekly|monthly|annually|yearly|p\.a\.|each(?![a-z])|annual))"
 )
 PER_UNITS = {
@@ -132,7 +132,9 @@ PER_UNITS = {
     "年": "year", "自然年": "year", "个自然年": "year", "year": "year", "annum": "year", "annually": "year",
     "yearly": "year", "p.a.": "year", "annual": "year",
     "期": "period", "period": "period", "cycle": "period", "instalment": "period", "installment": "period",
-    "statement": "period", "人": "person", "person": "person", "customer": "person", "户": "person",
+    "statement": "period", "人": "person", "person": "person", "customer": "person", "user": "person", "guest": "person", "head": "person", "adult": "person",
+    "child": "person", "seat": "person", "night": "day", "ticket": "card", "item": "card", "order": "time", "claim": "time",
+    "booking": "time", "户": "person",
     "条": "message", "message": "message", "小时": "hour", "hour": "hour", "分钟": "minute", "minute": "minute",
 }  # fmt: skip
 
@@ -152,11 +154,11 @@ MAX_AFTER = re.compile(
 )
 
 FREE = re.compile(
-    r"(?P<charged>不免(?!除?责|疫|签|密|息|提|流)|不予免(?:除|收)?|不能免(?:收|费|除)?|不可免(?:收|费|除)?|不享受免费|并不免费|不是免费|并非免费|非免费|not (?:be |been )?(?:waived|free)|no(?:t a)? waiver|isn't free|isn't waived|aren't free)"
+    r"(?P<charged>(?:照常|需要?|须|要|应|会|将)(?:另外|另行|额外|单独|照常)*(?:收费|付费|交费|缴费|花钱|收取?(?:任何|一定|相应)?的?[\u4e00-\u9fff]{0,4}?费用?(?=[，。；,;.]|$))(?![^，。；,;]{0,6}\d)|照常收取?[\u4e00-\u9fff]{0,6}费|收取(?:一定的?|相应的?)?费用(?=[，。；,;.]|$)|要钱|(?<![a-z])(?:there is|carr(?:y|ies)|incurs?|attracts?|has|subject to) an? (?:[a-z-]+ ){0,3}?(?:fee|charge|penalty)(?! of|[a-z])|(?:is|are) (?:charged|chargeable)(?= |\.|,|$)(?! (?:at |a |an |only )?[\d$€£a-z]*\d)|for a fee|不免(?!除?责|疫|签|密|息|提|流)|不予免(?:除|收)?|不能免(?:收|费|除)?|不可免(?:收|费|除)?|不享受免费|并不免费|不是免费|并非免费|非免费|not (?:be |been )?(?:waived|free)|no(?:t a)? waiver|isn't free|isn't waived|aren't free)"
     r"|(?P<free>免费|免收|免除?[\u4e00-\u9fff]{0,4}?(?:费(?!用户)|金(?![额融卡]))|免交|免缴|免付|不(?:再|另|会|需|用|必|须|得)?(?:另行?)?(?:收取?(?:任何)?(?=[\u4e00-\u9fff]{0,12}?(?:费|钱|金|利息|息))|收取?(?=[，。；,;.、）)]|$)|计收|扣费|收费|加收|花钱)"
-    r"|无需?(?:付费|缴费|支付(?!密)|收费|费用|手续费|年费)|无须(?:付费|缴费|支付|交费)|不要钱|不用(?:交|付|缴|花)[\u4e00-\u9fff]{0,4}?[费钱]|零费用|零手续费|免(?=次年|首年|第)|首年免(?!密|签)|全免"
+    r"|无需?(?:付费|缴费|支付(?!密)|收费|费用|手续费|年费)|无须(?:付费|缴费|支付|交费)|不要钱|不用(?:交|付|缴|花)[\u4e00-\u9fff]{0,4}?[费钱]|零费用|零手续费|免(?=次年|首年|第)|(?<=[首次][年月])免(?!密|签)|全免|包邮|免[票邮](?!费用?户)|免运费"
     r"|(?<!-)(?<!tax )(?<![a-z])(?:free of charge|for free|free of (?:[a-z-]+ ){0,3}fees?|no (?:[a-z-]+ ){0,4}?(?:fees?|charges?|costs?)(?![a-z])|fee[ -]free|without (?:any )?(?:[a-z-]+ )?(?:charges?|fees?|costs?|paying)|waived?(?![a-z])|waives|waiver|free(?![a-z-]| to | from |dom| of )|not? (?:be )?charged?(?![a-z])|(?:does|do|will|is|are)(?: not|n't) (?:be )?charged?(?![a-z])|complimentary|costs? nothing|at no (?:extra )?cost|pays? (?:no|nothing)|zero fees?))"
 )
 UNLIMITED = re.compile(
-    r"不限(?!于)(?:量|次数?|笔数|金额|额)?|无限(?:制|量|次)?|没有(?:上限|限制|限额)|无上限|无限额|不设(?:上限|限额)|unlimited|no (?:upper )?(?:limit|cap)(?![a-z])|without (?:limit|a cap)"
+    r"不限(?!于)(?:量|次数?|笔数|金额|额)?|无限(?:制|量|次)?|没有(?:上限|限制|限额)|无上限|无限额|不设(?:上限|限额)|永久有效|长期有效|永不(?:过期|失效|清零)|不会过期|不过期|never expires?|do(?:es)? not expire|no expiry|valid (?:forever|indefinitely)|unlimited|no (?:upper )?(?:limit|cap)(?![a-z])|without (?:limit|a cap)"
 )
