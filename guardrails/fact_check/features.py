@@ -55,6 +55,13 @@ def tokens(plain: str) -> tuple[Token, ...]:
             english.append((stem(word), run.start(), run.end()))
             if word not in STOP:
                 found.append(Token(run.start(), run.end(), stem(word)))
+            if "-" in word:
+                at = run.start()
+                for part in word.split("-"):
+                    english.append((stem(part), at, at + len(part)))
+                    if part not in STOP and len(part) > 1:
+                        found.append(Token(at, at + len(part), stem(part)))
+                    at += len(part) + 1
             continue
         found.extend(_pairs(word, run.start()))
         for vocabulary in (notions(), opposites(), affirmations()):

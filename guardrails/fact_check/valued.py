@@ -16,6 +16,7 @@ MARGIN = 0.1
 """How much better another value must fit before the sentence's own is held to be of another subject."""
 _SPOKEN = 0.34
 """Share of a value's surroundings the evidence must speak of before it can contradict the value."""
+_ACROSS_SPOKEN = 0.45
 _KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
 _MEANT = 0.5
 _VAGUE_MOST = 3
@@ -70,16 +71,18 @@ def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) 
     strict = match.value.kind == claimed.kind
     if _vague(claimed) and not (strict and match.value.unit == claimed.unit and spoken >= _KIN_SPOKEN):
         return Finding(Label.SUPPORTED, "value", claimed)
-    if not _unheard(mention, claim, match, ground) and spoken >= (_SPOKEN if strict else _KIN_SPOKEN):
+    enough = _ACROSS_SPOKEN if across else _SPOKEN if strict else _KIN_SPOKEN
+    if spoken >= enough and not _unheard(mention, claim, match, ground):
         return against(_why(claimed, match.value), claimed, match, ground)
     return Finding(Label.NOT_FOUND, "value", claimed, None, *_cite(match, ground))
 
 
 def _unheard(mention: Mention, claim: Statement, match: Mention, ground: Ground) -> bool:
     """Whether the clause of the value names something that the evidence never does."""
+    if ground.statements[match.statement].lang != claim.lang:
+        return False  # few words have a counterpart that is known: how many is asked of the whole, see `covered`
     clause = claim.clauses[mention.clause]
-    across = ground.statements[match.statement].lang != claim.lang
-    return bool(novel_words(claim.plain[clause.start : clause.end], ground, across=across))
+    return bool(novel_words(claim.plain[clause.start : clause.end], ground, across=False))
 
 
 def _rival(claimed: Value, other: Value) -> bool:

@@ -51,10 +51,8 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
         for candidate, theirs in ground.clauses():
             across = candidate.lang != claim.lang
             said = _sign(word, theirs, across=across)
-            if not said:
-                continue
             fit = _mutual(clause, theirs, ground, across=across)
-            if (said < 0) == denied:
+            if not said or (said < 0) == denied:
                 same = max(same, fit)
             elif fit > other:
                 other, statement = fit, candidate
@@ -115,6 +113,7 @@ def _opposite(clause: Clause, claim: Statement, ground: Ground) -> Finding | Non
             across = candidate.lang != claim.lang
             sides = [one for one in theirs.features if one.startswith(f"{group}:")]
             if not sides:
+                same = max(same, _mutual(mine, theirs, ground, across=across))
                 continue
             fit = _mutual(mine, _without(theirs, group), ground, across=across)
             if side in sides:
@@ -172,6 +171,7 @@ def _binding(claim: Statement, ground: Ground) -> Finding | None:
         and by_result[1] >= 0.9
         and by_condition[0] >= by_result[0] + 0.2
         and by_result[1] >= by_condition[1] + 0.3
+        and by_condition[2] is by_result[2]
     ):
         return _against("condition", by_condition[2])
     return None
