@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from guardrails.fact_check.correct import corrected
 from guardrails.fact_check.derived import derived
@@ -60,4 +61,20 @@ def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
         if finding.label is Label.NOT_FOUND and any(same_value(claimed, one) for one in own):
             finding = Finding(Label.SUPPORTED, "question", claimed)
         findings.append(finding)
+    _restated(claim, findings)
     return derived(claim, ground, findings, own)
+
+
+def _restated(claim: Statement, findings: list[Finding]) -> None:
+    """A value in brackets behind another says it again: 万分之五（0.05%）, 22:00 (10 pm)."""
+    for at in range(1, len(findings)):
+        first, second = findings[at - 1].claimed, findings[at].claimed
+        if first is None or second is None or (first.kind, first.unit) != (second.kind, second.unit):
+            continue
+        if claim.folded[first.end : second.start].strip() not in {"(", "即", ","}:
+            continue
+        if same_value(first, second):
+            findings[at] = replace(findings[at - 1], claimed=second)
+        elif findings[at - 1].label is Label.SUPPORTED and claim.folded[second.start - 1] == "(":
+            right = findings[at - 1].right
+            findings[at] = replace(findings[at], label=Label.CONTRADICTED, reason="value", right=right)

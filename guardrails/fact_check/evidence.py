@@ -45,14 +45,14 @@ def read_evidence(evidence: Sequence[Evidence | FactLike | str]) -> tuple[Statem
     for one in evidence:
         item = as_evidence(one)
         before: frozenset[str] = frozenset()
-        for text, about, follows in _units(item.text[:_LONGEST], item.about):
+        for text, about, follows, cell in _units(item.text[:_LONGEST], item.about):
             if not follows:
                 before = frozenset()
             if text in seen:
                 continue
             seen.add(text)
             statement = read_statement(
-                text, len(found), item.citation, features(fold(about)) if about else frozenset(), before
+                text, len(found), item.citation, features(fold(about)) if about else frozenset(), before, cell=cell
             )
             found.append(statement)
             before = (before | statement.features) if len(before) < _ENOUGH else statement.features
@@ -78,8 +78,8 @@ def as_evidence(one: Evidence | FactLike | str) -> Evidence:
     return Evidence(text, citation, " ".join((*one.subjects, one.attribute, topic)))
 
 
-def _units(text: str, about: str) -> Iterator[tuple[str, str, bool]]:
-    """Sentence or cell, what stands over it, and whether it continues the one before."""
+def _units(text: str, about: str) -> Iterator[tuple[str, str, bool, bool]]:
+    """Sentence or cell, what stands over it, whether it continues the one before, whether it is a cell."""
     table: list[tuple[str, ...]] = []
     topic = about
     follows = False
@@ -89,7 +89,7 @@ def _units(text: str, about: str) -> Iterator[tuple[str, str, bool]]:
                 table.append(tuple(cell.strip() for cell in line.strip().strip("|").split("|")))
             continue
         head = table[0][0] if table else ""
-        yield from ((cell, f"{topic} {head}".strip(), False) for cell in _cells(table))
+        yield from ((cell, f"{topic} {head}".strip(), False, True) for cell in _cells(table))
         table = []
         if not line.strip():
             follows = False
@@ -100,7 +100,7 @@ def _units(text: str, about: str) -> Iterator[tuple[str, str, bool]]:
             continue
         for sentence in full_sentences(line):
             if sentence.strip():
-                yield sentence.strip(), topic, follows
+                yield sentence.strip(), topic, follows, False
                 follows = True
 
 

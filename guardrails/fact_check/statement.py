@@ -16,7 +16,11 @@ from guardrails.values.value import Value
 
 _SEGMENT_END = re.compile(r"[；;。！？!?\n]|\.(?=\s|$)")
 _CLAUSE_END = re.compile(r"[，；;。！？!?\n]|,(?!\d)|\.(?=\s|$)|(?<=[a-z ])(?: but | while | whereas )")
-_PARALLEL = re.compile(r"[，、]|,(?!\d)|(?<![a-z])(?:and|or|but)(?![a-z])|[和及或]")
+_PARALLEL = re.compile(r"[，、]|,(?!\d)|(?<![a-z])(?:and|or|but)(?! (?:above|over|more|less|below|under|fewer|older|later|longer)|[a-z])"
+    r"|[和及或](?!以|超|更)"
+)
+_EXCEPT = re.compile(r"除(?!非)[^，。；外]{1,24}(?:之|以)?外|(?<![a-z])(?:except(?: for)?|apart from|other than|excluding) [^,.;]{2,40}")
+"""What is left out says nothing of the subject."""
 # How much a word says about a value, by where it stands.
 _NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.45, 0.5, 0.2
 _ABOUT, _BEFORE = 0.6, 0.2
@@ -89,14 +93,20 @@ def read_statement(
     citation: str = "",
     about: frozenset[str] = frozenset(),
     before: frozenset[str] = frozenset(),
+    *,
+    cell: bool = False,
 ) -> Statement:
-    """One sentence. `about`: features of its heading; `before`: of the sentences it follows."""
+    """One sentence. `about`: features of its heading; `before`: of the sentences it follows.
+
+    A table's `cell` with its heads is one clause: what it denies, it denies of its heads.
+    """
     folded = fold(text)
     values = parse_values(text)
     plain = blanked(folded, values)
     # 免年费 is a value, and says what it is the value of.
-    found = tokens(blanked(folded, [one for one in values if one.kind not in _WORDED]))
-    layout = _Layout(plain, values, found, about, before)
+    worded = blanked(folded, [one for one in values if one.kind not in _WORDED])
+    found = tokens(_EXCEPT.sub(lambda match: " " * len(match[0]), worded))
+    layout = _Layout(plain, values, found, about, before, cell=cell)
     clauses = layout.clauses()
     mentions = tuple(
         Mention(one, layout.about_value(position), index, layout.clause_of(one.start))
@@ -145,13 +155,16 @@ class _Layout:
         found: Sequence[Token],
         about: frozenset[str],
         before: frozenset[str],
+        *,
+        cell: bool,
     ) -> None:
         self._values = values
         self._about = about
         self._before = before
         self._plain = plain
+        self._cell = cell
         self._segments = _pieces(plain, _SEGMENT_END)
-        self._clauses = _pieces(plain, _CLAUSE_END)
+        self._clauses = [(0, len(plain))] if cell else _pieces(plain, _CLAUSE_END)
         marks = [(token.start, token.feature, -1) for token in found]
         for position, one in enumerate(values):
             marks += [(one.start, name, position) for name in value_features(one)]
@@ -174,7 +187,10 @@ class _Layout:
         for start, end in self._clauses:
             own = frozenset(name for at, name, _ in self._marks if start <= at < end)
             about = self._profile(start, start, end, end, -1)
-            found.append(Clause(start, end, own, about, denials(self._plain[start:end], start)))
+            denied = denials(self._plain[start:end], start)
+            if self._cell:
+                denied = tuple(replace(one, denied=own) if one.weak else one for one in denied)
+            found.append(Clause(start, end, own, about, denied))
         return tuple(found)
 
     def about_value(self, position: int) -> dict[str, float]:

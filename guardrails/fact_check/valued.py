@@ -12,13 +12,13 @@ from guardrails.values import value
 from guardrails.values.compare import comparable, opposite_bounds, same_number, same_value
 from guardrails.values.value import Value
 
-MARGIN = 0.1
+MARGIN = 0.06
 """How much better another value must fit before the sentence's own is held to be of another subject."""
 _SPOKEN = 0.34
 """Share of a value's surroundings the evidence must speak of before it can contradict the value."""
 _ACROSS_SPOKEN = 0.45
 _KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
-_MEANT = 0.5
+_MEANT = 0.3
 _VAGUE_MOST = 3
 _WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
 _OTHERWISE = re.compile(r"否则|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than")

@@ -83,7 +83,7 @@ def _sign(word: Denial, clause: Clause, *, across: bool) -> int:
     if not shared or (word.weak and len(shared) * 2 <= len(denied)):
         return 0
     if word.weak:
-        return -1 if any(other.weak or other.passive for other in clause.denials) else 1
+        return -1 if clause.denials else 1
     denying = sum(1 for other in clause.denials if other.denied & denied)
     return {0: 1, 1: -1}.get(denying, 0)
 
