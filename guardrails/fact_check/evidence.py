@@ -52,7 +52,12 @@ def read_evidence(evidence: Sequence[Evidence | FactLike | str]) -> tuple[Statem
                 continue
             seen.add(text)
             statement = read_statement(
-                text, len(found), item.citation, features(fold(about)) if about else frozenset(), before, cell=cell
+                text,
+                len(found),
+                item.citation,
+                features(fold(about)) if about else frozenset(),
+                before,
+                cell=cell,
             )
             found.append(statement)
             before = (before | statement.features) if len(before) < _ENOUGH else statement.features

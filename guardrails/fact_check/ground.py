@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from guardrails.fact_check.features import features, shared_by_languages
 from guardrails.fact_check.statement import Clause, Mention, Statement, read_statement
 from guardrails.values.numerals import fold
 
+_WORD = re.compile(r"[a-z]{4,}")
 _EXTRA = 0.15  # what is taken off at most for words of the evidence that the claim does not have
 _WEIGHTY = 0.5
 _UNKNOWN = 0.3  # weight of a word that the evidence does not have, many of which are accidents of wording
@@ -27,6 +29,8 @@ class Ground:
     pairs: frozenset[str]
     """Every two characters, and every English word's stem, that stand together in the evidence."""
     folded: str
+    words: frozenset[str]
+    """The English words of the evidence."""
 
     @classmethod
     def read(cls, evidence: Sequence[Evidence | FactLike | str]) -> Ground:
@@ -44,7 +48,7 @@ class Ground:
         pairs = {folded[at : at + 2] for at in range(len(folded) - 1)}
         for statement in statements:
             pairs.update(statement.features | statement.context)
-        return cls(statements, mentions, weight, frozenset(pairs), folded)
+        return cls(statements, mentions, weight, frozenset(pairs), folded, frozenset(_WORD.findall(folded)))
 
     @property
     def text(self) -> str:

@@ -12,8 +12,8 @@ from guardrails.fact_check.lexicon import chinese_words, notions, stem
 
 _HAN = re.compile(r"[\u4e00-\u9fff]+")
 _GENERAL = re.compile(
-    r"可以|能够|需要|必须|应当|应该|无需|无须|如果|只要|只有|才能|就能|便可|即可|一般|通常|目前|现在|我们|您的|您|你们|你|我行|本行|贵行|本公司|我司"
-    r"|客户|用户|消费者|大家|任何|每个|各个|一共|总共|共计|合计|总计|具体|标准|规定|情况|时间|期限|期间|时候|时段|金额|数额|价格|费用|收费|价钱|钱款|费率|资费"
+    r"可以|选择|能够|需要|必须|应当|应该|无需|无须|如果|只要|只有|才能|就能|便可|即可|一般|通常|目前|现在|我们|您的|您|你们|你|我行|本行|贵行|本公司|我司"
+    r"|客户|用户|消费者|大家|任何|每个|各个|一共|总共|共计|合计|总计|具体|标准|规定|情况|时间|期限|期间|时候|时段|金额|数额|价格|费用|手续费|收费|价钱|钱款|费率|资费"
     r"|比例|之后|之前|以后|以前|之内|以内|之间|之日|以上|以下|超过|不超|达到|不足|不到|未满|最高|最低|最多|最少|最长|最短|至多|至少|上限|下限|封顶|左右"
     r"|大约|大概|完成|进行|办理|享受|享有|提供|支付|缴纳|交纳|收取|收到|要求|属于|包括|包含|含有|设有|开始|起算|起计|计算|计收|计为|执行|实施|施行|有效"
     r"|适用|针对|对于|关于|根据|按照|按|依照|通过|使用|采用|设定|定为|统一|分别|均为|都是|都要|就是|则是|即为|还是|仍然|依然|继续|另外|此外|同时|而且"
@@ -120,8 +120,15 @@ def _english(plain: str, ground: Ground) -> Iterator[str]:
     for word, names in words.items():
         if word in STOP or stem(word) in _GENERAL_EN or len(word) < 3:
             continue
-        if not names & ground.pairs:
+        if not names & ground.pairs and not any(_kin(word, other) for other in ground.words):
             yield word
+
+
+def _kin(word: str, other: str) -> bool:
+    """rental and rented, cancellation and cancelled."""
+    shared = min(len(word), len(other))
+    least = max(4, shared - 2)
+    return shared >= 4 and word[:least] == other[:least]
 
 
 def other_entity(plain: str, ground: Ground) -> str:

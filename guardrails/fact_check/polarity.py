@@ -22,17 +22,27 @@ _NEGATOR = re.compile(
     r"|(?<![a-z])(?P<en>cannot|can't|won't|don't|doesn't|didn't|isn't|aren't|wasn't|weren't|mustn't|shouldn't|needn't|hasn't|haven't"
     r"|no longer|not|never|no|without|neither|nor|unable|ineligible|exempt from|free from)(?![a-z])"
     r"|(?<![a-z])(?P<ban>(?:is|are|be|strictly)? ?(?:prohibited|forbidden|banned|refused|excluded|disallowed|non-[a-z]+able))(?![a-z])"
+    r"|(?<![a-z])(?P<less>[a-z]{4,})-free(?![a-z])"
 )
 _MODAL = re.compile(
     r"^(?:可以|能够?|需要?|须|必|得|予以?|再|会|用|是|要|支持|允许|享受|适用|提供|接受|有|被|单独|另行|另|于|进行|计(?!入|算|息|收)|在|任何|其他|给予|承担|参与|作为)+"
 )
 _WEAK = frozenset(
-    "be been any the a an to of for by in on at is are have has that this it you your will can may need require allow permit "
+    word
+    for one in "be been any the a an to of for by in on at is are have has that this it you your will can may need require allow permit "
     "possible available support necessary make use get there and or from with".split()
+    for word in (one, stem(one), stem(one + "d"), stem(one + "ed"))
 )
 _PASSIVE = re.compile(r"(?:is|are|was|were|be) not|isn't|aren't|wasn't|weren't|cannot|can't|can not|may not")
+_IS = re.compile(r"(?<!在)(?:在|属于?|算|列入)(?!线|途|职|校|乎)")
+_BLANK = re.compile(r"\s{3,}")
+_BARRED = frozenset(
+    "不能 不可 不可以 不得 不予 不支持 不允许 不准 无法 禁止 严禁 不能够 无权 不受理 不提供".split()
+)
 _EN_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _HAN = re.compile(r"[\u3400-\u9fff]{1,4}")
+_HAN_LIST = re.compile(r"[\u3400-\u9fff]{1,6}(?:、[\u3400-\u9fff]{1,12})+")
+_IN_LIST = re.compile(r"[、和及与或]")
 _ABLE = re.compile(r"(?:non-|in|un|im)?([a-z]{3,})(?:able|ible)$")
 
 
@@ -54,8 +64,12 @@ def denials(plain: str, offset: int = 0) -> tuple[Denial, ...]:
     text = _HARMLESS.sub(lambda match: " " * len(match[0]), plain)
     found = []
     for match in _NEGATOR.finditer(text):
-        if match["zh"]:
-            denied = _chinese_object(text[match.end() : match.end() + 14])
+        if match["zh"] and _IS.match(text, match.end()):
+            denied: frozenset[str] = frozenset()
+        elif match["zh"]:
+            denied = _chinese_object(text[match.end() : match.end() + 40])
+        elif match["less"]:
+            denied = _word_features(match["less"])
         elif match["en"]:
             denied = _english_object(text[match.end() : match.end() + 60])
         else:
@@ -64,17 +78,24 @@ def denials(plain: str, offset: int = 0) -> tuple[Denial, ...]:
                 found.append(Denial(offset + match.start(), denied, weak=True))
                 continue
         at = offset + match.start()
-        passive = _PASSIVE.search(text, max(0, match.start() - 6), match.end()) is not None
+        passive = (
+            match[0] in _BARRED or _PASSIVE.search(text, max(0, match.start() - 6), match.end()) is not None
+        )
         found.append(Denial(at, denied, passive=passive) if denied else Denial(at, features(text), weak=True))
     found += _by_word(text, offset)
     return tuple(found)
 
 
 def _chinese_object(tail: str) -> frozenset[str]:
-    run = _HAN.match(_MODAL.sub("", tail.lstrip()).lstrip())
-    if run is None:
-        return frozenset()
-    word = run[0]
+    rest = _MODAL.sub("", tail.lstrip()).lstrip()
+    listed = _HAN_LIST.match(rest)
+    if listed is not None:
+        return frozenset().union(*(_denied_word(word) for word in _IN_LIST.split(listed[0]) if word))
+    run = _HAN.match(rest)
+    return _denied_word(run[0]) if run is not None else frozenset()
+
+
+def _denied_word(word: str) -> frozenset[str]:
     found = {word[at : at + 2] for at in range(min(2, len(word) - 1))} or {word}
     return frozenset(
         found | {token.feature for token in tokens(word) if token.feature[0] in "@&" and token.start == 0}
@@ -106,7 +127,9 @@ def _banned(words: str, text: str, start: int, end: int) -> tuple[frozenset[str]
 
 def _by_word(text: str, offset: int) -> list[Denial]:
     """关闭 denies 开放, closed denies open."""
-    found = []
+    found: list[Denial] = []
+    if _BLANK.search(text):
+        return found  # 22:00 关门, closes at 11 p.m.: hours, which are values
     words = denying_words()
     for run in re.finditer(r"[\u3400-\u9fff]+", text):
         for at, _, names in chinese_words(run[0], words):

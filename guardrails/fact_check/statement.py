@@ -16,14 +16,18 @@ from guardrails.values.value import Value
 
 _SEGMENT_END = re.compile(r"[；;。！？!?\n]|\.(?=\s|$)")
 _CLAUSE_END = re.compile(r"[，；;。！？!?\n]|,(?!\d)|\.(?=\s|$)|(?<=[a-z ])(?: but | while | whereas )")
-_PARALLEL = re.compile(r"[，、]|,(?!\d)|(?<![a-z])(?:and|or|but)(?! (?:above|over|more|less|below|under|fewer|older|later|longer)|[a-z])"
+_PARALLEL = re.compile(
+    r"[，、]|,(?!\d)|(?<![a-z])(?:and|or|but)(?! (?:above|over|more|less|below|under|fewer|older|later|longer)|[a-z])"
     r"|[和及或](?!以|超|更)"
 )
-_EXCEPT = re.compile(r"除(?!非)[^，。；外]{1,24}(?:之|以)?外|(?<![a-z])(?:except(?: for)?|apart from|other than|excluding) [^,.;]{2,40}")
+_EXCEPT = re.compile(
+    r"除(?!非)[^，。；外]{1,24}(?:之|以)?外|(?<![a-z])(?:except(?: for)?|apart from|other than|excluding) [^,.;]{2,40}"
+)
 """What is left out says nothing of the subject."""
+_FREE_WORD = re.compile(r"[免不无收零]|^@free$|^(?:free|charg|waiv|waiver|no|without|complimentary)$")
 # How much a word says about a value, by where it stands.
-_NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.45, 0.5, 0.2
-_ABOUT, _BEFORE = 0.6, 0.2
+_NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.45, 0.2, 0.2
+_ABOUT, _BEFORE, _OVERRULED = 0.6, 0.2, 0.5
 _WORDED = frozenset({value.FREE, value.UNLIMITED})
 
 
@@ -165,11 +169,19 @@ class _Layout:
         self._cell = cell
         self._segments = _pieces(plain, _SEGMENT_END)
         self._clauses = [(0, len(plain))] if cell else _pieces(plain, _CLAUSE_END)
-        marks = [(token.start, token.feature, -1) for token in found]
+        marks = [(token.start, token.feature, self._within(token)) for token in found]
         for position, one in enumerate(values):
             marks += [(one.start, name, position) for name in value_features(one)]
         self._marks = sorted(marks)
         self._near = [self._near_start(position) for position in range(len(values))]
+
+    def _within(self, token: Token) -> int:
+        """The value that a word such as 免 is the whole of, -1 for words about a value: 免安装费 is about 安装费."""
+        for position, one in enumerate(self._values):
+            if one.kind in _WORDED and token.start < one.end and token.end > one.start:
+                said = self._plain[token.start : token.end] or token.feature
+                return position if _FREE_WORD.search(token.feature) or _FREE_WORD.search(said) else -1
+        return -1
 
     def clause_of(self, at: int) -> int:
         return next(
@@ -229,6 +241,10 @@ class _Layout:
         parallel = _PARALLEL.search(self._plain, previous, one.start)
         return parallel.end() if parallel is not None else previous
 
+    def _has_subject(self, near: int, at: int) -> bool:
+        """Whether a later value has words of its own before it, so that those at the opening are another's."""
+        return len({place for place, _, position in self._marks if near <= place < at and position < 0}) > 1
+
     def _profile(self, near: int, at: int, behind: int, later: int, own: int) -> dict[str, float]:
         """Weights of all features: full from `near` to `at`, less up to `behind`, then `later` and outside."""
         segment_start, segment_end = self._segment(min(near, at))
@@ -241,6 +257,9 @@ class _Layout:
         weights = dict.fromkeys(self._before, _BEFORE)
         weights.update(dict.fromkeys(self._about, _ABOUT))
         whole = own < 0
+        opening = _OPENING
+        if not whole and self._has_subject(near, self._values[own].start):
+            opening = _OVERRULED
         for place, name, position in self._marks:
             if position == own and not whole:
                 continue
@@ -251,7 +270,7 @@ class _Layout:
             elif behind <= place < later:
                 weight = _LATER
             elif segment_start <= place < near:
-                weight = _OPENING if place < first_value else _BETWEEN
+                weight = opening if place < first_value else _BETWEEN
             elif place < opening_end:
                 weight = _FIRST
             else:

@@ -19,9 +19,12 @@ _SPOKEN = 0.34
 _ACROSS_SPOKEN = 0.45
 _KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
 _MEANT = 0.3
+_STRONG, _SLIGHT, _WEIGHTY = 0.6, 0.5, 0.6
+_TELLING = 1.2  # how telling the words must be that a rival has and the sentence's own value lacks
 _VAGUE_MOST = 3
 _WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
 _OTHERWISE = re.compile(r"否则|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than")
+_LIST = re.compile(r"[\d、,/和或及 ]{1,60}")
 _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
 
 
@@ -36,6 +39,8 @@ def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
     others = [(score, other) for score, other in scored if not agrees(claimed, other, ground)]
     rivals = [pair for pair in others if _rival(claimed, pair[1].value)]
     if exact:
+        matches = [other for _, other in exact]
+        rivals = [pair for pair in rivals if not _listed(pair[1], matches, ground)]
         return _same(mention, claim, ground, exact, rivals)
     if not others:
         return Finding(Label.SUPPORTED if _vague(claimed) else Label.NOT_FOUND, "value", claimed)
@@ -49,11 +54,14 @@ def _same(mention: Mention, claim: Statement, ground: Ground, exact: _Scored, ri
     """The evidence has the value: supported, unless it is another's or the sentence is about something unknown."""
     fit, match = max(exact, key=lambda pair: pair[0])
     if rivals and not _RESPECTIVELY.search(claim.text):
+        dominant = _dominant(mention, claim, ground, [other for _, other in exact], rivals)
+        if dominant is not None:
+            return against("subject", mention.value, dominant, ground)
         rival_fit, rival = max(rivals, key=lambda pair: pair[0])
         if (
             rival_fit > fit + MARGIN
             and _meant(rival, mention, claim, ground)
-            and not _said(rival.value, claim)
+            and not _said(rival, mention, claim, ground)
         ):
             if _unheard(mention, claim, rival, ground):
                 return Finding(Label.NOT_FOUND, "entity", mention.value, None, *_cite(rival, ground))
@@ -79,10 +87,24 @@ def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) 
 
 def _unheard(mention: Mention, claim: Statement, match: Mention, ground: Ground) -> bool:
     """Whether the clause of the value names something that the evidence never does."""
-    if ground.statements[match.statement].lang != claim.lang:
-        return False  # few words have a counterpart that is known: how many is asked of the whole, see `covered`
     clause = claim.clauses[mention.clause]
-    return bool(novel_words(claim.plain[clause.start : clause.end], ground, across=False))
+    near = claim.plain[clause.start : clause.end]
+    if ground.statements[match.statement].lang == claim.lang:
+        return bool(novel_words(near, ground, across=False))
+    # Few words have a counterpart that is known: those without one must outnumber the others.
+    known = (one for one, mine in mention.about.items() if one[0] == "@" and mine >= _STRONG)
+    return len(novel_words(near, ground, across=True)) > sum(1 for one in known if one in match.about)
+
+
+def _listed(rival: Mention, exact: list[Mention], ground: Ground) -> bool:
+    """Whether the rival stands in one list with a value that is right: 3、6、12个月."""
+    folded = ground.statements[rival.statement].folded
+    for one in exact:
+        if one.statement == rival.statement:
+            first, second = sorted((one.value, rival.value), key=lambda found: found.start)
+            if _LIST.fullmatch(folded, first.end, second.start):
+                return True
+    return False
 
 
 def _rival(claimed: Value, other: Value) -> bool:
@@ -112,10 +134,40 @@ def _meant(rival: Mention, mention: Mention, claim: Statement, ground: Ground) -
     return ground.covered(rival.about, mention.about.keys(), across=across, least=0.9) >= _MEANT
 
 
-def _said(one: Value, claim: Statement) -> bool:
+def _said(rival: Mention, mention: Mention, claim: Statement, ground: Ground) -> bool:
+    """Whether the sentence has the rival's value too, and says it of what it belongs to."""
+    own = _alike(mention, rival, claim, ground)
     return any(
-        same_number(one, mention.value) for mention in claim.mentions if comparable(one, mention.value)
+        other is not mention
+        and comparable(rival.value, other.value)
+        and same_number(rival.value, other.value)
+        and _alike(other, rival, claim, ground) >= own
+        for other in claim.mentions
     )
+
+
+def _dominant(
+    mention: Mention, claim: Statement, ground: Ground, exact: list[Mention], rivals: _Scored
+) -> Mention | None:
+    """A rival that has all that the claim says of its value, where whatever has that value lacks some of it."""
+    across = ground.statements[rivals[0][1].statement].lang != claim.lang
+    strong = {
+        one: ground.weight[one]
+        for one, mine in mention.about.items()
+        if mine >= _STRONG and one in ground.weight and (not across or one[0] in "@~&#")
+    }
+    lacking = [{one for one in strong if other.about.get(one, 0.0) < _SLIGHT} for other in exact]
+    if any(sum(strong[one] for one in some) < _TELLING for some in lacking):
+        return None
+    for _, rival in sorted(rivals, key=lambda pair: -pair[0]):
+        theirs = {one for one in strong if rival.about.get(one, 0.0) < _SLIGHT}
+        if all(
+            theirs <= some
+            and sum(strong[one] for one in some - theirs if rival.about[one] >= _WEIGHTY) >= _TELLING
+            for some in lacking
+        ) and not _said(rival, mention, claim, ground):
+            return rival
+    return None
 
 
 def against(reason: str, claimed: Value | None, match: Mention, ground: Ground) -> Finding:

@@ -16,6 +16,9 @@ from guardrails.fact_check.statement import Clause, Statement
 
 _ALIGNED = 0.45  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
+_SILENT = 0.15  # how much less a clause counts that neither says nor denies the word
+_EXCLUDED = 0.6
+_STRANGE = 0.3  # share of a clause that may be unheard of before it is held to be about something else
 _EITHER = re.compile(r"或|任意一|任意1|任一|其一|之一|either|(?<![a-z])or(?![a-z])|any one of|one of the")
 _BOTH = re.compile(
     r"且|同时(?:满足|达到|具备|符合)|均须|都要|都须|须都|缺一不可|两项都|两个条件都|both|as well as|(?<![a-z])and(?: also)?(?![a-z])"
@@ -48,12 +51,15 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
     """A word that the clause denies where the evidence says it, or the other way round."""
     for word, denied in _words(clause, claim, ground):
         same, other, statement = 0.0, 0.0, None
+        values = {one for one in clause.features if one[0] == "#"}
         for candidate, theirs in ground.clauses():
             across = candidate.lang != claim.lang
             said = _sign(word, theirs, across=across)
             fit = _mutual(clause, theirs, ground, across=across)
-            if not said or (said < 0) == denied:
-                same = max(same, fit)
+            if not said:
+                same = max(same, fit - _SILENT)
+            elif (said < 0) == denied:
+                same = 1.0 if values and values <= theirs.features else max(same, fit)
             elif fit > other:
                 other, statement = fit, candidate
         if statement is None or other < _ALIGNED or other < same + _MARGIN:
@@ -83,23 +89,34 @@ def _sign(word: Denial, clause: Clause, *, across: bool) -> int:
     if not shared or (word.weak and len(shared) * 2 <= len(denied)):
         return 0
     if word.weak:
-        return -1 if clause.denials else 1
+        return -1 if any(other.weak or other.passive for other in clause.denials) else 1
     denying = sum(1 for other in clause.denials if other.denied & denied)
     return {0: 1, 1: -1}.get(denying, 0)
 
 
 def _unheard(clause: Clause, claim: Statement, statement: Statement, ground: Ground, group: str = "") -> bool:
     """Whether the clause speaks of something the evidence does not know, and so is not against it."""
-    words = novel_words(claim.plain[clause.start : clause.end], ground, across=statement.lang != claim.lang)
+    text = claim.plain[clause.start : clause.end]
+    words = novel_words(text, ground, across=statement.lang != claim.lang)
     known = opposite_features().get(group, frozenset())
-    return any(word not in known and not features(word) & known for word in words)
+    strange = [word for word in words if word not in known and not features(word) & known]
+    return sum(map(len, strange)) > _STRANGE * len(text.replace(" ", ""))
 
 
 def _mutual(clause: Clause, other: Clause, ground: Ground, *, across: bool) -> float:
     """How well two clauses fit each other: the worse of the two ways."""
     one = ground.fit(clause.about, other.about, across=across)
     back = ground.covered(other.about, clause.about.keys(), across=across, least=0.9)
-    return min(one, back + 0.15)
+    fit = min(one, back + 0.15)
+    return fit * _EXCLUDED if _exclude(clause.features, other.features) else fit
+
+
+def _exclude(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether one has a word that excludes a word of the other: 当日, 次日."""
+    sides = {feature for feature in one if feature[0] == "~"}
+    theirs = {feature for feature in other if feature[0] == "~"}
+    groups = {side.partition(":")[0] for side in sides - theirs}
+    return any(side.partition(":")[0] in groups for side in theirs - sides)
 
 
 def _opposite(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:

@@ -46,6 +46,8 @@ def parse_values(text: str) -> tuple[Value, ...]:
     for numeral in numerals(folded):
         if covered.hides(numeral.start, numeral.end):
             continue
+        if numeral.form == "en" and _name(text, numeral):
+            continue
         one = _read(folded, numeral, previous_end)
         if one is None:
             continue
@@ -62,6 +64,12 @@ _COUNTED = re.compile(
     r"(?:只要|只需|仅需|仅|最多|最少|最高|最低|至多|至少|收|付|交|可|能|是|要|共|总共|一共|就|取|转|存|[ ])*[\d¥$]"
 )
 _NOT_COUNTED = re.compile(r"(?:满|第|前|首|近|过|后|超|足|每|达|期|长|为|不到|头|早|晚|提前|前后)$")
+
+
+def _name(text: str, numeral: Numeral) -> bool:
+    """One small number word with a capital within a sentence is part of a name: Barista One."""
+    before = text[: numeral.start].rstrip(" ")
+    return text[numeral.start].isupper() and numeral.number <= 10 and before[-1:].isalpha()
 
 
 def counted_by(folded: str, numeral: Numeral, one: Value) -> bool:
@@ -111,7 +119,9 @@ def _read(folded: str, numeral: Numeral, previous_end: int) -> Value | None:
     tail = folded[end + used : end + used + _AFTER]
     bound = _bound(clause, tail)
     if kind == value.PERIOD and _AHEAD.match(tail) is not None and not clause.endswith(_WITHIN):
-        bound = value.MIN if bound or "up to" in clause or clause.endswith("提前") else ""  # up to 7 days before, 24小时前: that long or longer ahead
+        bound = (
+            value.MIN if bound or "up to" in clause or clause.endswith("提前") else ""
+        )  # up to 7 days before, 24小时前: that long or longer ahead
     if kind in _WITHOUT_PER:
         per = ""
     return Value(kind, number, unit, start, end, "", bound=bound, per=per)
@@ -131,8 +141,8 @@ def _typed(  # noqa: PLR0912 - one branch a form
     if form in {"article", "half"}:
         skipped = _ARTICLE.match(after)
         return _period(number, after, skipped.end() if skipped else 0)
-    if form == "zh" and before.endswith("第") and after.startswith("年"):
-        return None  # 第一年 is a word like 首年
+    if form == "zh" and before.endswith("第") and after.startswith(("年", "天", "日")) and number <= 2:
+        return None  # 第一年 is a word like 首年, 第二天 one like 次日
     ordinal = re.search(r"(?:第|number )\s?$", before)
     if ordinal is not None or _ORDINAL_AFTER.match(after):
         unit = units.COUNT_AFTER.match(after)

@@ -91,6 +91,7 @@ _COUNTERS = {
     "message": "条|messages?|texts?|sms",
     "device": "台|部(?![分门])|devices?|phones?",
     "person": "人(?![民工均])|位(?![数置于])|名(?![下称单])|个人|people|persons?|passengers?|adults?|children|customers?",
+    "lesson": "节(?![日省约点])|课时|堂(?!食)|lessons?|classes|sessions?",
     "item": "件|个(?!性|人|别|体|[工自小月季星礼钟交营]|百分|基点)|只|项|种|类|款|items?|pieces?|kinds?|types?",
     "account": "户(?![口主名籍])|accounts?",
     "digit": "位数?|digits?|characters?",
@@ -140,11 +141,11 @@ PER_UNITS = {
 
 MIN_BEFORE = re.compile(
     r"(?:最低|最少|至少|不低于|不少于|不得低于|不得少于|不小于|最短|起码|下限|不足.{0,2}按|大于|超过|高于|多于|起存|起投|起购|年满|已满|满|达到|达"
-    r"|at least|minimum|at a minimum|no less than|not less than|no fewer than|not fewer than|above|over|more than|exceed(?:s|ing)?|in excess of|lowest|min\.?|shortest|starting (?:at|from)|starts (?:at|from))"
+    r"|(?<![a-z])(?:at least|minimum|at a minimum|no less than|not less than|no fewer than|not fewer than|above|over|more than|exceed(?:s|ing)?|in excess of|lowest|min\.?|shortest|starting (?:at|from)|starts (?:at|from)))"
 )
 MAX_BEFORE = re.compile(
     r"(?:最高|最多|最大|最长|最迟|最晚|最久|不超过|不得超过|不多于|不高于|不大于|不能超过|至多|上限|封顶|低于|少于|小于|不足|不满|未满"
-    r"|up to|at most|maximum|no more than|not more than|not exceed(?:ing)?|cap(?:ped)?(?: at| is| of)?|within|less than|under|below|fewer than|highest|max\.?|longest|as many as|as much as|limited to|(?:upper )?limit of|not over)"
+    r"|(?<![a-z])(?:up to|at most|maximum|no more than|not more than|not exceed(?:ing)?|cap(?:ped)?(?: at| is| of)?|within|less than|under|below|fewer than|highest|max\.?|longest|as many as|as much as|limited to|(?:upper )?limit of|not over))"
 )
 MIN_AFTER = re.compile(
     r"(?:\s?[^，。；,;.\d]{0,2}(?:及以上|或以上|以上|以外|起(?![诉到飞])|or more|or above|or over|or older|and above|and over|at least|minimum|at minimum))"
@@ -154,7 +155,7 @@ MAX_AFTER = re.compile(
 )
 
 FREE = re.compile(
-    r"(?P<charged>(?<![不无免未勿])(?:收取?(?:任何|一定|相应)?的?[\u4e00-\u9fff、]{1,8}费用?|收费)(?=[，。；;,.]|$)|(?:照常|需要?|须|要|应|会|将)(?:另外|另行|额外|单独|照常)*(?:收费|付费|交费|缴费|花钱|收取?(?:任何|一定|相应)?的?[\u4e00-\u9fff]{0,4}?费用?(?=[，。；,;.]|$))(?![^，。；,;]{0,6}\d)|照常收取?[\u4e00-\u9fff]{0,6}费|收取(?:一定的?|相应的?)?费用(?=[，。；,;.]|$)|要钱|(?<![a-z])(?:there is|carr(?:y|ies)|incurs?|attracts?|has|subject to) an? (?:[a-z-]+ ){0,3}?(?:fee|charge|penalty)(?! of|[a-z])|(?:is|are) (?:charged|chargeable)(?= |\.|,|$)(?! (?:at |a |an |only )?[\d$€£a-z]*\d)|for a fee|(?:charges?|pays?|have|has|incurs?) an? (?:[a-z-]+ ){0,4}?(?:fee|charge)(?! of|[a-z]| free)|不免(?!除?责|疫|签|密|息|提|流)|不予免(?:除|收)?|不能免(?:收|费|除)?|不可免(?:收|费|除)?|不享受免费|并不免费|不是免费|并非免费|非免费|not (?:be |been )?(?:waived|free)|no(?:t a)? waiver|isn't free|isn't waived|aren't free)"
+    r"(?P<charged>(?<![不无免未勿])(?:收取?(?:任何|一定|相应)?的?(?![^，。；;,.]{0,8}[一二两三四五六七八九十半百千万])[\u4e00-\u9fff、]{1,8}费用?|收费)(?=[，。；;,.]|$)|(?:照常|需要?|须|要|应|会|将)(?:另外|另行|额外|单独|照常)*(?:收费|付费|交费|缴费|花钱|收取?(?:任何|一定|相应)?的?[\u4e00-\u9fff]{0,4}?费用?(?=[，。；,;.]|$))(?![^，。；,;]{0,6}\d)|照常收取?[\u4e00-\u9fff]{0,6}费|收取(?:一定的?|相应的?)?费用(?=[，。；,;.]|$)|要钱|(?<![a-z])(?:there is|carr(?:y|ies)|incurs?|attracts?|has|subject to) an? (?:[a-z-]+ ){0,3}?(?:fee|charge|penalty)(?! of|[a-z])|(?:is|are) (?:charged|chargeable)(?= |\.|,|$)(?! (?:at |a |an |only )?[\d$€£a-z]*\d)|for a fee|(?:charges?|pays?|have|has|incurs?) an? (?:[a-z-]+ ){0,4}?(?:fee|charge)(?! of|[a-z]| free)|不免(?!除?责|疫|签|密|息|提|流)|不予免(?:除|收)?|不能免(?:收|费|除)?|不可免(?:收|费|除)?|不享受免费|并不免费|不是免费|并非免费|非免费|not (?:be |been )?(?:waived|free)|no(?:t a)? waiver|isn't free|isn't waived|aren't free)"
     r"|(?P<free>免费|免收|免除?[\u4e00-\u9fff]{0,4}?(?:费(?!用户)|金(?![额融卡]))|免交|免缴|免付|不(?:再|另|会|需|用|必|须|得)?(?:另行?)?(?:收取?(?:任何)?(?=[\u4e00-\u9fff]{0,12}?(?:费|钱|金|利息|息))|收取?(?=[，。；,;.、）)]|$)|计收|扣费|收费|加收|花钱)"
     r"|无需?(?:付费|缴费|支付(?!密)|收费|费用|手续费|年费)|无须(?:付费|缴费|支付|交费)|不要钱|不用(?:交|付|缴|花)[\u4e00-\u9fff]{0,4}?[费钱]|零费用|零手续费|免(?=次年|首年|第)|(?<=[首次][年月])免(?!密|签)|全免|包邮|免[票邮](?!费用?户)|免运费"
     r"|(?<!-)(?<!tax )(?<![a-z])(?:free of charge|for free|free of (?:[a-z-]+ ){0,3}fees?|no (?:[a-z-]+ ){0,4}?(?:fees?|charges?|costs?)(?![a-z])|fee[ -]free|without (?:any )?(?:[a-z-]+ )?(?:charges?|fees?|costs?|paying)|waived?(?![a-z])|waives|waiver|free(?![a-z-]| to | from |dom| of )|not? (?:be )?charged?(?![a-z])|(?:does|do|will|is|are)(?: not|n't) (?:be )?charged?(?![a-z])|complimentary|costs? nothing|at no (?:extra )?cost|pays? (?:no|nothing)|zero fees?))"
