@@ -10,7 +10,8 @@ from typing import Protocol
 from guardrails.fact_check.features import features
 from guardrails.fact_check.sentences import full_sentences
 from guardrails.fact_check.statement import Statement, read_statement
-from guardrails.knowledge.extract import cell_statement, table_cells
+from guardrails.knowledge.extract import cell_statement
+from guardrails.knowledge.table import table_cells
 from guardrails.values.numerals import fold
 
 _TABLE_RULE = re.compile(r"\s*\|?[\s:|-]+\|?\s*$")
@@ -116,5 +117,5 @@ def _cells(table: list[tuple[str, ...]]) -> Iterator[str]:
         return
     width = max((len(row) for row in table), default=0)
     rows = tuple(row + ("",) * (width - len(row)) for row in table)
-    for row, column, _, cell in table_cells(rows):
-        yield cell_statement("", row, column, cell)
+    for cell in table_cells(rows):
+        yield cell_statement("", cell.row, cell.column, cell.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 TABLE = "table"
 CLAUSE = "clause"
@@ -28,6 +28,10 @@ class Source:
         """The citation a reader can look up."""
         return " ".join(part for part in (self.title, self.section, self.clause) if part)
 
+    def holds_on(self, today: str) -> bool:
+        """Whether it applies on a day written as ISO 8601."""
+        return (self.effective_from or "") <= today <= (self.effective_to or "9999-12-31")
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -48,6 +52,8 @@ class Fact:
     column: str = ""
     topic: str = ""
     """Headings above it: section and product."""
+    product: str = ""
+    """What the document, or the FAQ entry, says it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +63,5 @@ class Knowledge:
     facts: tuple[Fact, ...] = ()
     superseded: tuple[Fact, ...] = ()
     titles: tuple[str, ...] = ()
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
+    """Files that could not be read, each with its path and why."""
