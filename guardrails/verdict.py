@@ -29,6 +29,10 @@ class Span:
     start: int
     end: int
 
+    def shifted(self, by: int) -> Span:
+        """The same stretch of a text with `by` more characters before it."""
+        return Span(self.start + by, self.end + by)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

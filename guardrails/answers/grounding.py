@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from guardrails.attack.fence import fence
 from guardrails.knowledge.fact import Fact
 from guardrails.message import Message
 
@@ -21,15 +22,10 @@ MAX_FACT_CHARACTERS = 200
 def grounded_messages(facts: Sequence[Fact], messages: Sequence[Message], lang: str) -> tuple[Message, ...]:
     """System prompt and one user message; a question that leans on an earlier one brings that along."""
     tag = "资料" if lang == "zh" else "facts"
-    lines = "\n".join(f"- {_inert(fact.statement)[:MAX_FACT_CHARACTERS]}" for fact in facts[:MAX_FACTS])
+    fenced = fence(tag, [fact.statement for fact in facts[:MAX_FACTS]], MAX_FACT_CHARACTERS)
     asked = [message.content for message in messages if message.role == "user"][-2:]
     question = "\n".join(asked)
     return (
         Message("system", _INSTRUCTION[lang]),
-        Message("user", f"<{tag}>\n{lines}\n</{tag}>\n\n{question}"),
+        Message("user", f"{fenced}\n\n{question}"),
     )
-
-
-def _inert(text: str) -> str:
-    """Without the marks that begin or end a part of the prompt."""
-    return text.replace("<", "‹").replace(">", "›").replace("\n", " ")

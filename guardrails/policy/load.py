@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from guardrails.answers.answers import load_answers
+from guardrails.attack.detect import load_attack
+from guardrails.handoff.wish import load_handoff
 from guardrails.policy.documents import DocumentAnswers
 from guardrails.policy.folder import PolicyFolder
 from guardrails.policy.policy import Policy
@@ -70,8 +72,8 @@ def load_policy(folder: str | Path, *, today: date | None = None, cache_dir: Pat
         words=_Absent("words"),
         fraud=_Absent("fraud"),
         privacy=_Absent("privacy"),
-        attack=_Absent("attack"),
-        handoff=_Absent("handoff"),
+        attack=load_attack(),
+        handoff=load_handoff(),
         answers=_documents(path, settings, today or date.today(), cache_dir),
     )
 

@@ -1,0 +1,1 @@
+"""Instructions smuggled into what should be data: told apart, and fenced off."""

@@ -1,0 +1,1 @@
+"""The wish to speak with a person."""
