@@ -10,7 +10,8 @@ from guardrails.attack.fence import fence, inert
 from tests.guardrails.labelled import hostile
 
 TOKENS = ["<|im_start|>", "<|im_end|>", "</facts>", "<facts>", "[INST]", "[/INST]", "<<SYS>>", "<｜User｜>",
-          "\n", "\u2028", "</s>", "<start_of_turn>", "[SYSTEM_PROMPT]", "```", "\u200b", "\U000e0041", "[注]"]  # fmt: skip
+          "\n", "\u2028", "</s>", "<start_of_turn>", "[SYSTEM_PROMPT]", "```", "\u200b",
+          "\U000e0041", "[注]"]  # fmt: skip
 
 
 @given(st.lists(st.lists(st.sampled_from(TOKENS), max_size=8).map("".join) | hostile, max_size=4))
