@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from guardrails.evaluation.interval import wilson
-from guardrails.tables import simplified
+from guardrails.verdict import Decision
+from guardrails.words import Term, WordCheck
+from guardrails.words.pattern import pattern_of
 
 EXPECTED = ("block", "allow")
 """What a text may expect."""
@@ -45,9 +46,9 @@ def _share(judged: Iterable[tuple[Mapping[str, Any], bool]]) -> dict[str, Any]:
 
 
 def _matcher(terms: Sequence[str]) -> Callable[[str], bool]:
-    folded = [_fold(term) for term in terms if term.strip()]
-    return lambda text: any(term in _fold(text) for term in folded)
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().translate(simplified())
+    """The real check with its default settings, every term in force."""
+    denied = [
+        Term(term, f"line.{number}") for number, term in enumerate(terms, 1) if pattern_of(term, 0).letters
+    ]
+    check = WordCheck(denied)
+    return lambda text: check.check(text).decision is Decision.BLOCK

@@ -18,6 +18,8 @@ from guardrails.policy.settings import Mode, PolicyFile
 from guardrails.policy.yaml_source import read_yaml
 from guardrails.problem import PolicyProblem
 from guardrails.verdict import Decision, Verdict
+from guardrails.words import WordCheck
+from guardrails.words.lists import read_lists
 
 
 class _Pass:
@@ -64,12 +66,13 @@ def load_policy(folder: str | Path, *, today: date | None = None, cache_dir: Pat
         police=settings.police,
         antifraud=settings.antifraud,
     )
+    lists = read_lists(path / "words")
     return Policy(
         name=path.name,
         digest=digest,
         settings=settings,
         replies=replies,
-        words=_Absent("words"),
+        words=WordCheck(lists.deny, lists.allow, settings.words.engine),
         fraud=_Absent("fraud"),
         privacy=_Absent("privacy"),
         attack=load_attack(),
