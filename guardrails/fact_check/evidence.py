@@ -15,6 +15,7 @@ from guardrails.knowledge.table import table_cells
 from guardrails.values.numerals import fold
 
 _TABLE_RULE = re.compile(r"\s*\|?[\s:|-]+\|?\s*$")
+_PAIR = re.compile(r"([^：:]{1,20})[：:]\s*([^：:]{1,80})")
 _LONGEST = 40_000  # characters of one text that are looked at
 
 
@@ -105,9 +106,24 @@ def _units(text: str, about: str) -> Iterator[tuple[str, str, bool, bool]]:
             follows = False
             continue
         for sentence in full_sentences(line):
-            if sentence.strip():
+            row = _row(sentence)
+            if row:
+                yield from ((cell, topic, False, True) for cell in row)
+                follows = False
+            elif sentence.strip():
                 yield sentence.strip(), topic, follows, False
                 follows = True
+
+
+def _row(sentence: str) -> list[str]:
+    """A table's row written out, heads and cells with colons, as a cell each: 等级：金卡；年费：200元；首年：免。"""
+    pairs = [_PAIR.fullmatch(piece.strip()) for piece in re.split("[；;]", sentence.strip().rstrip("。."))]
+    if len(pairs) < 3 or not all(pairs):
+        return []
+    (name, head), *rest = ((pair[1], pair[2]) for pair in pairs if pair is not None)
+    if any(character.isdigit() for character in head):
+        return []
+    return [f"{name}{head}，{column}：{cell}" for column, cell in rest]
 
 
 def _cells(table: list[tuple[str, ...]]) -> Iterator[str]:

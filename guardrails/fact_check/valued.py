@@ -12,7 +12,7 @@ from guardrails.values import value
 from guardrails.values.compare import comparable, opposite_bounds, same_number, same_value
 from guardrails.values.value import Value
 
-MARGIN = 0.06
+MARGIN = 0.15
 """How much better another value must fit before the sentence's own is held to be of another subject."""
 _SPOKEN = 0.34
 """Share of a value's surroundings the evidence must speak of before it can contradict the value."""
@@ -23,6 +23,7 @@ _STRONG, _SLIGHT, _WEIGHTY = 0.6, 0.5, 0.6
 _TELLING = 1.2  # how telling the words must be that a rival has and the sentence's own value lacks
 _VAGUE_MOST = 3
 _WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
+_COUNTED_BY = frozenset({value.AMOUNT, value.COUNT, value.POINTS, value.FREE, value.RATE})
 _OTHERWISE = re.compile(r"否则|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than")
 _LIST = re.compile(r"[\d、,/和或及 ]{1,60}")
 _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
@@ -42,6 +43,8 @@ def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
         matches = [other for _, other in exact]
         rivals = [pair for pair in rivals if not _listed(pair[1], matches, ground)]
         return _same(mention, claim, ground, exact, rivals)
+    if _per(mention, claim):
+        return Finding(Label.SUPPORTED, "per", claimed)
     if not others:
         return Finding(Label.SUPPORTED if _vague(claimed) else Label.NOT_FOUND, "value", claimed)
     return _other(mention, claim, ground, rivals or others)
@@ -178,6 +181,19 @@ def against(reason: str, claimed: Value | None, match: Mention, ground: Ground) 
 def _cite(match: Mention, ground: Ground) -> tuple[str, str]:
     statement = ground.statements[match.statement]
     return statement.text, statement.citation
+
+
+def _per(mention: Mention, claim: Statement) -> bool:
+    """一年100元, 一天最多转5万元: what another value is counted by."""
+    one = mention.value
+    return (
+        one.kind == value.PERIOD
+        and one.text.startswith(("一", "1"))
+        and one.text[1:].strip("个自然") in {"年", "月", "天", "日", "周"}
+        and any(
+            other.clause == mention.clause and other.value.kind in _COUNTED_BY for other in claim.mentions
+        )
+    )
 
 
 def _vague(claimed: Value) -> bool:

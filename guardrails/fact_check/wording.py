@@ -55,6 +55,8 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
         for candidate, theirs in ground.clauses():
             across = candidate.lang != claim.lang
             said = _sign(word, theirs, across=across)
+            if denied and theirs.denials:
+                said = -1  # both deny something; what exactly is a matter of wording
             fit = _mutual(clause, theirs, ground, across=across)
             if not said:
                 same = max(same, fit - _SILENT)
@@ -77,7 +79,7 @@ def _words(clause: Clause, claim: Statement, ground: Ground) -> Iterator[tuple[D
     for statement, other in ground.clauses():
         across = statement.lang != claim.lang
         for denial in other.denials:
-            if denial.denied not in seen and _sign(denial, clause, across=across) > 0:
+            if denial.denied not in seen and not clause.denials and _sign(denial, clause, across=across) > 0:
                 seen.add(denial.denied)
                 yield denial, False
 
