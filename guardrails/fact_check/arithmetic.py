@@ -35,6 +35,19 @@ def derivable(target: Value, inputs: Sequence[Value], known: Iterable[Value]) ->
     return any(_follows(first, second, [*stated, *given], goal) for first in stated for second in given)
 
 
+def follows(goal: Decimal, inputs: Sequence[Value], rate: Decimal, given: Sequence[Decimal]) -> bool:
+    """Whether `goal` is an input at `rate`, once or for as many days or months, or of one of the `given` sums."""
+    stated = [number for one in inputs[:_MOST] for number in _plain(one)]
+    for at, first in enumerate(stated):
+        product = first * rate
+        if _near(product, goal):
+            return True
+        more = [*stated[:at], *stated[at + 1 :], *given]
+        if any(_near(product * other, goal) for other in more):
+            return True
+    return False
+
+
 def _follows(first: Decimal, second: Decimal, more: Sequence[Decimal], goal: Decimal) -> bool:
     for result in (*_pair(first, second), *_pair(second, first)):
         if _near(result, goal):

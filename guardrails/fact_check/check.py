@@ -9,6 +9,7 @@ from guardrails.fact_check.correct import corrected
 from guardrails.fact_check.derived import derived
 from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.fact_check.ground import Ground, read_claim
+from guardrails.fact_check.instance import Instance, read_instance, supposing
 from guardrails.fact_check.judgement import Finding, Judgement, Label
 from guardrails.fact_check.statement import Statement
 from guardrails.fact_check.valued import judged_value
@@ -55,7 +56,17 @@ def _judged(sentence: str, ground: Ground, question: str, heading: str) -> tuple
 def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
     own = parse_values(question[-LONGEST:]) if question else ()
     findings = []
+    cases = {
+        case.mention.value: case
+        for mention in claim.mentions
+        if (case := read_instance(mention, claim, ground)) is not None
+    }
+    claim = supposing(claim, list(cases.values()))
     for mention in claim.mentions:
+        case = cases.get(mention.value)
+        if case is not None:
+            findings.append(_of_case(case, claim, ground))
+            continue
         finding = judged_value(mention, claim, ground)
         claimed = mention.value
         if finding.label is Label.NOT_FOUND and any(same_value(claimed, one) for one in own):
@@ -63,6 +74,17 @@ def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
         findings.append(finding)
     _restated(claim, findings)
     return derived(claim, ground, findings, own)
+
+
+def _of_case(case: Instance, claim: Statement, ground: Ground) -> Finding:
+    """A case within a rule is what the rule says; one outside is so where the sentence denies."""
+    rule = case.rules[0]
+    statement = ground.statements[rule.statement]
+    denied = any(clause.denials for clause in claim.clauses)
+    label = Label.SUPPORTED if case.inside != denied else Label.CONTRADICTED
+    if case.inside and denied:
+        label = Label.SUPPORTED  # the words decide
+    return Finding(label, "case", case.mention.value, rule.value, statement.text, statement.citation)
 
 
 def _restated(claim: Statement, findings: list[Finding]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import pairwise
 
-from guardrails.fact_check.arithmetic import derivable
+from guardrails.fact_check.arithmetic import derivable, follows
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
-from guardrails.fact_check.statement import Statement
+from guardrails.fact_check.statement import Mention, Statement
 from guardrails.values import value
+from guardrails.values.compare import comparable, same_number
 from guardrails.values.value import Value
 
 _RESULT = re.compile(
@@ -20,24 +23,80 @@ _RESULT = re.compile(
 _INPUTS = frozenset(
     {value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS, value.PERIOD, value.COUNT}
 )
+_SUMS = frozenset({value.AMOUNT, value.POINTS})
+_NEARLY = 0.08  # how much less than the best a rate may fit what the sentence reckons
 
 
 def derived(claim: Statement, ground: Ground, findings: list[Finding], own: Sequence[Value]) -> list[Finding]:
     """`findings`, those on a number that follows from others being supported."""
     loose = [one for one in findings if one.label is not Label.SUPPORTED and one.claimed is not None]
-    if not loose or _RESULT.search(claim.folded) is None:
+    if not loose:
         return findings
+    if _by_rate(claim, ground, loose) or _by_words(claim, ground, loose, own):
+        return [Finding(Label.SUPPORTED, "derived", one.claimed) if one in loose else one for one in findings]
+    return findings
+
+
+def _by_words(claim: Statement, ground: Ground, loose: Sequence[Finding], own: Sequence[Value]) -> bool:
+    """Whether the sentence says that it reckons, and a number follows from any of the values at hand."""
+    if _RESULT.search(claim.folded) is None:
+        return False
     every = [mention.value for mention in claim.mentions]
     known = _nearby(claim, ground)
-    for target in reversed(loose):
-        goal = target.claimed
+    for one in reversed(loose):
+        goal = one.claimed
         assert goal is not None
-        inputs = [one for one in every if one is not goal and one.kind not in {value.FREE, value.CODE}]
-        if derivable(goal, [*inputs, *own], known):
-            return [
-                Finding(Label.SUPPORTED, "derived", one.claimed) if one in loose else one for one in findings
-            ]
-    return findings
+        inputs = [
+            value_ for value_ in every if value_ is not goal and value_.kind not in {value.FREE, value.CODE}
+        ]
+        if not _known(goal, ground) and derivable(goal, [*inputs, *own], known):
+            return True
+    return False
+
+
+def _by_rate(claim: Statement, ground: Ground, loose: Sequence[Finding]) -> bool:
+    """Whether a sum the documents do not have is another of the sentence at the rate that its subject has."""
+    wrong = {id(one.claimed) for one in loose}
+    sums = [mention for mention in claim.mentions if mention.value.kind in _SUMS]
+    for goal in reversed(sums):
+        if id(goal.value) not in wrong and len(sums) == len(wrong):
+            continue
+        if len(sums) < 2 and not any(one.value.kind in _INPUTS and one is not goal for one in claim.mentions):
+            continue
+        if _known(goal.value, ground):
+            continue
+        inputs = [one.value for one in claim.mentions if one is not goal and one.value.kind in _INPUTS]
+        rates = list(_rates(goal, claim, ground))
+        given = [one.number for one in _nearby(claim, ground)[:4] if one.kind == value.AMOUNT]
+        if any(follows(goal.value.number, inputs, rate, given) for rate in rates):
+            return True
+    return False
+
+
+def _rates(goal: Mention, claim: Statement, ground: Ground) -> Iterator[Decimal]:
+    """The rates of what fits the sum best: 5 %, or 500分抵1元 as 1/500."""
+    found: list[tuple[float, Decimal]] = []
+    for mention in ground.mentions:
+        if mention.value.kind in {value.RATE, value.MULTIPLE} and mention.value.upper is None:
+            found.append((_fit(goal, mention, claim, ground), mention.value.number))
+    for first, second in pairwise(ground.mentions):
+        if first.statement != second.statement or first.clause != second.clause:
+            continue
+        kinds = {first.value.kind, second.value.kind}
+        if kinds == {value.AMOUNT, value.POINTS} and first.value.number and second.value.number:
+            fit = max(_fit(goal, first, claim, ground), _fit(goal, second, claim, ground))
+            found.append((fit, second.value.number / first.value.number))
+            found.append((fit, first.value.number / second.value.number))
+    best = max((fit for fit, _ in found), default=0.0)
+    return (rate for fit, rate in found if fit >= best - _NEARLY)
+
+
+def _fit(goal: Mention, other: Mention, claim: Statement, ground: Ground) -> float:
+    return ground.fit(goal.about, other.about, across=ground.statements[other.statement].lang != claim.lang)
+
+
+def _known(one: Value, ground: Ground) -> bool:
+    return any(comparable(one, other.value) and same_number(one, other.value) for other in ground.mentions)
 
 
 def _nearby(claim: Statement, ground: Ground) -> list[Value]:
