@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import adapters, audit, doctor, guardrails, keys, processes, release, serve
+from app.commands import adapters, audit, data, doctor, guardrails, keys, processes, release, serve
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Tailor-made assistants over one base model."
@@ -13,6 +13,7 @@ app.add_typer(adapters.app, name="adapters")
 app.add_typer(release.app, name="release")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(data.app, name="data")
 app.add_typer(guardrails.app, name="guardrails")
 processes.add(app)
 serve.add(app)
