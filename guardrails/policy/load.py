@@ -16,6 +16,7 @@ from guardrails.policy.policy import Policy
 from guardrails.policy.replies import read_replies
 from guardrails.policy.settings import Mode, PolicyFile
 from guardrails.policy.yaml_source import read_yaml
+from guardrails.privacy.check import load_privacy
 from guardrails.problem import PolicyProblem
 from guardrails.verdict import Decision, Verdict
 from guardrails.words import WordCheck
@@ -74,7 +75,7 @@ def load_policy(folder: str | Path, *, today: date | None = None, cache_dir: Pat
         replies=replies,
         words=WordCheck(lists.deny, lists.allow, settings.words.engine),
         fraud=_Absent("fraud"),
-        privacy=_Absent("privacy"),
+        privacy=load_privacy(path, (settings.hotline, settings.police, settings.antifraud)),
         attack=load_attack(),
         handoff=load_handoff(),
         answers=_documents(path, settings, today or date.today(), cache_dir),

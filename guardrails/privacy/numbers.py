@@ -1,0 +1,217 @@
+"""Private numbers: cards, resident ids, telephones, accounts, codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from guardrails.privacy import bank_card
+from guardrails.privacy.digit_groups import Row, open_run, rows, stands_alone
+from guardrails.privacy.find import Find, Piece, partial
+from guardrails.privacy.resident_id import LENGTH, OLD_LENGTH, is_old_resident_id, is_resident_id
+
+# How far back the words stand that say what a number is.
+NEAR = 40
+_SAYS = (
+    r"(?:码|号|号码|numbers?|no\.?)?[\"'“”‘’（(【\[ ]{0,2}(?:是|为|写的是|is|:|=|,|-)?"
+    r"[\"'“”‘’（(【\[ :\n]{0,3}(?:\+|00)?$"
+)
+_CODE_WORDS = (
+    r"验证码|校验码|动态码|动态密码|密码|口令|安全码"
+    r"|\bcv[vcn]2?|\bpin码?|\botp|verification code|security code|passcode|password"
+)
+_UNITS = (
+    "元", "块", "万", "亿", "圆", "美元", "美金", "港元", "港币", "日元", "人民币", "欧元", "英镑",
+    "yuan", "rmb", "cny", "usd", "dollars",
+)  # fmt: skip
+_CODE_AFTER = (
+    "是我的验证码", "是我收到的验证码", "是验证码", "是短信验证码", "是我的密码",
+    " is my verification code", " is the verification code", " is my otp", " is my code", " is my pin", " is the otp",
+)  # fmt: skip
+_NO_CODE_UNITS = (" times", " digits", " days", " minutes", " seconds")
+_SPACED_UNITS = (*_UNITS, *(f" {unit}" for unit in _UNITS))
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_UNIT = _words("|".join(_SPACED_UNITS))
+_CODE_FOLLOWS = _words("|".join(_CODE_AFTER))
+_MAY_FOLLOW = _words(f"(?:{partial(_SPACED_UNITS + _CODE_AFTER + _NO_CODE_UNITS)})$")
+_NO_CODE_AFTER = re.compile(
+    "[位次秒分天年元月日小个%万以块期至到~-]|" + "|".join(_NO_CODE_UNITS), re.IGNORECASE
+)
+_SAID_CARD = _words(r"卡|账|帐|户|card|acc(?:oun)?t|visa|master|unionpay|银联")
+_SAID_CARD_HERE = _words(rf"(?:卡|账号|帐号|\bcard){_SAYS}")
+_SAID_ID_HERE = _words(rf"(?:身份证件?|身份证明|证件|身份|\bid(?:entity)?(?: card)?){_SAYS}")
+_SAID_PHONE = _words(r"手机|电话|联系|致电|来电|微信|号码|座机|拨打|phone|mobile|\btel|\bcell|call")
+_SAID_ACCOUNT_HERE = _words(r"(?:账号|帐号|账户|帐户|account(?: number| no\.?)?)[是为:= \"']{0,3}(?:is )?$")
+_SAID_CODE_HERE = _words(
+    rf"(?:{_CODE_WORDS})(?:号|码|我收到了|收到了|已收到)?(?:[,，]? ?[是为]|[:=]| is)?[\"'“”（( :]{{0,3}}$"
+)
+_SAID_CHECK_HERE = _words(r"(?:安全码|\bcv[vcn]2?)[是为:= \"'(（]{0,3}(?:is )?$")
+_SAID_OTHER_HERE = _words(
+    "(?:订单|流水|单号|工单|编号|参考|终端|商户|序列|合同|批次|快递|交易|条码|型号|版本|发票|凭证|文号|行号"
+    r"|\border|\bref|invoice|serial|tracking|[¥￥$€£]|\busd|\brmb|\bcny|金额|合计|共计|余额|\bsn)"
+    r"(?: ?(?:号|码|number|no\.?|为|是|:|#))*[ :#]{0,2}$"
+)
+_IN_A_WORD = re.compile(r"[A-Za-z0-9]$|[0-9]\.$")
+_MOBILE = re.compile(r"(?:(?:00)?86)?1[3-9]\d{9}")
+_MOBILE_SHAPES = frozenset(
+    {(11,), (3, 4, 4), (4, 4, 3), (3, 8), (7, 4), (4, 7), (3, 3, 5), (2, 11), (2, 3, 4, 4), (4, 11), (4, 3, 4, 4),
+     (13,), (15,), (5, 4, 4), (1,) * 11, (2, 3, 8), (2, 7, 4), (7, 4, 4)}
+)  # fmt: skip
+_LANDLINE = re.compile(r"0(?:10|2\d|[3-9]\d\d)[2-8]\d{6,7}|(?:00)?86(?:10|2\d|[3-9]\d\d)[2-8]\d{6,7}")
+_LANDLINE_SHAPES = frozenset(
+    {(3, 8), (4, 8), (4, 7), (3, 4, 4), (4, 4, 4), (4, 3, 4), (2, 2, 8), (2, 2, 4, 4), (2, 3, 8), (2, 3, 4, 4),
+     (2, 3, 7)}
+)  # fmt: skip
+
+
+class Numbers:
+    """Finds the kinds asked for."""
+
+    def __init__(self, kinds: frozenset[str]) -> None:
+        tried: tuple[tuple[str, Callable[[Piece, Row], int]], ...] = (
+            ("id", _id),
+            ("card", _card),
+            ("mobile", _mobile),
+            ("landline", _landline),
+            ("account", _account),
+            ("code", _code),
+        )
+        self._tried = tuple((kind, measure) for kind, measure in tried if kind in kinds)
+
+    def search(self, piece: Piece, start: int) -> Find | None:
+        """The first number from `start` on."""
+        for row in rows(piece, start):
+            if len(row.digits) < 3:
+                continue
+            for kind, measure in self._tried:
+                if count := measure(piece, row):
+                    return _find(piece, row, kind, count)
+        return None
+
+    def held(self, piece: Piece) -> int:
+        """Where a row begins that may go on, or that what comes next may explain."""
+        end = len(piece.text)
+        may_follow = _MAY_FOLLOW.search(piece.text, max(piece.low, end - 32))
+        if may_follow is not None:
+            before = open_run(piece, may_follow.start())
+            if before < may_follow.start():
+                return before
+        return open_run(piece, end)
+
+
+def _find(piece: Piece, row: Row, kind: str, count: int) -> Find:
+    start, end = row.groups[0].start, row.groups[row.ends[count] - 1].end
+    alone = stands_alone(piece.text, start, end) and _SAID_CODE_HERE.search(piece.before(start, NEAR)) is None
+    digits = row.digits[:count]
+    return Find(kind, start, end, digits, alone, national=_national(kind, digits))
+
+
+def _national(kind: str, digits: str) -> str:
+    if kind not in {"mobile", "landline"}:
+        return ""
+    digits = digits.removeprefix("00")
+    if not digits.startswith("86"):
+        return digits
+    return digits[2:] if kind == "mobile" else f"0{digits[2:]}"
+
+
+def _before(piece: Piece, row: Row) -> str:
+    return piece.before(row.groups[0].start, NEAR)
+
+
+def _id(piece: Piece, row: Row) -> int:
+    digits = row.digits
+    if digits[0] not in "123456789":
+        return 0
+    if LENGTH in row.ends:
+        if is_resident_id(digits[:LENGTH]):
+            return LENGTH
+        if digits[: LENGTH - 1].isdecimal() and _SAID_ID_HERE.search(_before(piece, row)):
+            return LENGTH
+    if OLD_LENGTH in row.ends and is_old_resident_id(digits[:OLD_LENGTH]):
+        if len(row.sizes(row.ends[OLD_LENGTH])) == 1 and not _SAID_OTHER_HERE.search(_before(piece, row)):
+            return OLD_LENGTH
+        if _SAID_ID_HERE.search(_before(piece, row)):
+            return OLD_LENGTH
+    return 0
+
+
+def _card(piece: Piece, row: Row) -> int:
+    digits = row.digits
+    for length in bank_card.LENGTHS:
+        if length not in row.ends or not digits[:length].isdecimal():
+            continue
+        if not bank_card.passes_luhn(digits[:length]):
+            if length > 14 and len(set(digits)) > 1 and _SAID_CARD_HERE.search(_before(piece, row)):
+                return length
+            continue
+        shaped = row.sizes(row.ends[length]) in bank_card.SHAPES
+        if shaped and bank_card.is_issued(digits[:length]):
+            return length
+        if _SAID_CARD.search(_before(piece, row)) and not _SAID_OTHER_HERE.search(_before(piece, row)):
+            return length
+    return 0
+
+
+def _mobile(piece: Piece, row: Row) -> int:
+    match = _MOBILE.match(row.digits)
+    if match is None or match.end() not in row.ends:
+        return 0
+    before = _before(piece, row)
+    said = _SAID_PHONE.search(before[-16:]) is not None
+    sizes = row.sizes(row.ends[match.end()])
+    start, end = row.groups[0].start, row.groups[row.ends[match.end()] - 1].end
+    if not said and (
+        sizes not in _MOBILE_SHAPES or _in_a_word(piece, start) or _SAID_OTHER_HERE.search(before)
+    ):
+        return 0
+    if _UNIT.match(piece.text, end):
+        return 0
+    return match.end()
+
+
+def _in_a_word(piece: Piece, at: int) -> bool:
+    return _IN_A_WORD.search(piece.text, max(0, at - 2), at) is not None
+
+
+def _landline(piece: Piece, row: Row) -> int:
+    if row.digits[0] not in "08":
+        return 0
+    match = _LANDLINE.match(row.digits)
+    if match is None:
+        return 0
+    lengths = [length for length in (match.end(), match.end() - 1) if length in row.ends]
+    for length in lengths:
+        before = _before(piece, row)
+        shaped = row.sizes(row.ends[length]) in _LANDLINE_SHAPES
+        if (shaped and not _in_a_word(piece, row.groups[0].start)) or _SAID_PHONE.search(before[-16:]):
+            return length
+    return 0
+
+
+def _account(piece: Piece, row: Row) -> int:
+    if not _SAID_ACCOUNT_HERE.search(_before(piece, row)):
+        return 0
+    length = max((end for end in row.ends if row.digits[:end].isdecimal()), default=0)
+    return length if length >= 8 else 0
+
+
+def _code(piece: Piece, row: Row) -> int:
+    before = _before(piece, row)
+    text = piece.text
+    for length in range(8, 2, -1):
+        if length not in row.ends or not row.digits[:length].isdecimal():
+            continue
+        end = row.groups[row.ends[length] - 1].end
+        if length == 3 and not _SAID_CHECK_HERE.search(before):
+            continue
+        if _SAID_CODE_HERE.search(before) and not _NO_CODE_AFTER.match(text, end):
+            return length
+        if _CODE_FOLLOWS.match(text, end) and not before.endswith("*"):
+            return length
+    return 0
