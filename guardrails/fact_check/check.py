@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from guardrails.fact_check.comparison import judged_comparison
 from guardrails.fact_check.correct import corrected
 from guardrails.fact_check.derived import derived
 from guardrails.fact_check.evidence import Evidence, FactLike
@@ -14,9 +15,12 @@ from guardrails.fact_check.judgement import Finding, Judgement, Label
 from guardrails.fact_check.statement import Statement
 from guardrails.fact_check.valued import judged_value
 from guardrails.fact_check.wording import judged_wording
+from guardrails.values import value
 from guardrails.values.compare import same_value
 from guardrails.values.parse import parse_values
 
+OUTSIDE = "outside"
+"""The reason of a finding on a case that no rule of the documents holds for."""
 LONGEST = 2_000
 """Characters of one sentence that are looked at."""
 
@@ -41,16 +45,28 @@ def check_sentence(
 
 
 def _judged(sentence: str, ground: Ground, question: str, heading: str) -> tuple[Label, list[Finding]]:
-    claim = read_claim(sentence, heading)
+    claim = read_claim(sentence, ground, heading)
     findings = _values(claim, ground, question)
+    compared = judged_comparison(claim, ground)
+    if compared is not None and compared.label is Label.SUPPORTED:
+        findings = [_compared(one) for one in findings]
     if not any(finding.label is Label.CONTRADICTED for finding in findings):
-        worded = judged_wording(claim, ground)
+        worded = compared
+        if compared is None and not any(one.reason == OUTSIDE for one in findings):
+            worded = judged_wording(claim, ground)
         if worded is not None:
             findings.append(worded)
     for worse in (Label.CONTRADICTED, Label.NOT_FOUND):
         if any(finding.label is worse for finding in findings):
             return worse, findings
     return Label.SUPPORTED, findings
+
+
+def _compared(finding: Finding) -> Finding:
+    """How many times as much is borne out by the two values."""
+    if finding.claimed is not None and finding.claimed.kind == value.MULTIPLE:
+        return replace(finding, label=Label.SUPPORTED, reason="comparison")
+    return finding
 
 
 def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
@@ -84,7 +100,14 @@ def _of_case(case: Instance, claim: Statement, ground: Ground) -> Finding:
     label = Label.SUPPORTED if case.inside != denied else Label.CONTRADICTED
     if case.inside and denied:
         label = Label.SUPPORTED  # the words decide
-    return Finding(label, "case", case.mention.value, rule.value, statement.text, statement.citation)
+    return Finding(
+        label,
+        "case" if case.inside else OUTSIDE,
+        case.mention.value,
+        rule.value,
+        statement.text,
+        statement.citation,
+    )
 
 
 def _restated(claim: Statement, findings: list[Finding]) -> None:

@@ -1,58 +1,93 @@
-"""Sentences that compare: A is dearer than B, A 与 B 相同. The documents' values of both decide."""
+"""Sentences that compare: A is dearer than B, A 与 B 相同, A 是 B 的两倍. The documents' values of both decide."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from guardrails.fact_check.features import tokens
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
-from guardrails.fact_check.statement import Mention, Statement
+from guardrails.fact_check.statement import Mention, Statement, value_features
 from guardrails.values import value
 from guardrails.values.compare import comparable
 
 _MORE = "高|贵|多|长|慢|大|晚|重"
 _LESS = "低|便宜|少|短|快|小|早|轻"
-_ZH = re.compile(
-    rf"(?P<one>[^，,；;。]{{1,24}}?)(?:比|较)(?P<two>[^，,；;。]{{1,24}}?)(?:要|更|还)?(?P<how>{_MORE}|{_LESS})(?!于)"
-    rf"|(?P<one2>[^，,；;。]{{1,24}}?)(?:的[^，,；;。的]{{1,8}})?(?P<how2>{_MORE}|{_LESS})于(?P<two2>[^，,；;。]{{1,24}})"
-    r"|(?P<one3>[^，,；;。]{1,24}?)(?:与|和|跟|同)(?P<two3>[^，,；;。]{1,24}?)(?:是|都|均)?(?P<how3>不同|不一样|相同|相等|一样|一致)"
+_SIDE = "[^，,；;。]"
+_ZH = (
+    re.compile(
+        rf"(?P<one>{_SIDE}{{1,40}}?)比(?!例|率|较)(?P<two>{_SIDE}{{1,40}}?)(?:要|更|还|都)?(?P<how>{_MORE}|{_LESS})(?!于)"
+    ),
+    re.compile(rf"(?P<one>{_SIDE}{{1,40}}?)(?P<how>{_MORE}|{_LESS})于(?P<two>{_SIDE}{{1,40}})"),
+    re.compile(rf"(?P<one>{_SIDE}{{2,40}}?)(?P<how>超过|不如|不及)(?P<two>[\u3400-\u9fff]{_SIDE}{{1,40}})"),
+    re.compile(
+        rf"(?P<one>{_SIDE}{{1,40}}?)(?:与|和|跟|同)(?P<two>{_SIDE}{{1,40}}?)(?:是|都|均)?(?P<how>不同|不一样|相同|相等|一样|一致)"
+    ),
 )
-_EN = re.compile(
-    r"(?P<one>[^,;.]{3,60}?) (?:is|are|costs?|lasts?|takes?|runs?|has|have|earns?) (?:a |an |much )?(?P<how>higher|more|larger|longer|later|dearer|greater|lower|less|smaller|shorter|earlier|cheaper|fewer)"
-    r"[a-z ]{0,24}? than (?P<two>[^,;.]{3,60})"
-    r"|(?P<one3>[^,;.]{3,60}?) (?:is|are|costs?|has|have) (?P<how3>the same|equal)[a-z ]{0,20} (?:as|to) (?P<two3>[^,;.]{3,60})"
+_EN = (
+    re.compile(
+        r"(?P<one>[^,;.]{3,60}?) (?:is|are|costs?|lasts?|takes?|runs?|has|have|earns?|gives?|needs?|gets?|includes?|offers?|allows?"
+        r"|charges?|pays?|requires?) (?:an? |the |much )?(?P<how>higher|more|larger|longer|later|dearer|greater|bigger|lower|less"
+        r"|smaller|shorter|earlier|cheaper|fewer)(?P<what>[a-z -]{0,40}?) than (?P<two>[^,;.]{3,60})"
+    ),
+    re.compile(
+        r"(?P<one>[^,;.]{3,60}?) (?:is|are|costs?|has|have) (?P<how>the same|equal)[a-z ]{0,20} (?:as|to) (?P<two>[^,;.]{3,60})"
+    ),
 )
-_MORE_EN = frozenset("higher more larger longer later dearer greater".split())
+_TIMES_ZH = re.compile(rf"(?P<one>{_SIDE}{{1,40}}?)(?:是|为|等于|相当于)(?P<two>{_SIDE}{{1,40}}?)的\s+")
+_TIMES_EN = re.compile(r"(?P<one>[^,;.]{3,60}?) (?:is|are|costs?)(?: \w+){0,2}\s{2,}(?P<two>[^,;.]{3,60})")
+_MORE_EN = frozenset("higher more larger longer later dearer greater bigger".split())
+_SAME = frozenset(("相同", "相等", "一样", "一致", "the same", "equal"))
 _LEAST_FIT = 0.3
+_OWN = 0.95  # weight of words that are a value's own, not those of a label above it
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`relation` is 1 for more, -1 for less, 0 for the same, 2 for not the same."""
+    """Two sides as spans of the claim. `relation`: more, less, same, other or times; `times` for the last."""
 
-    one: str
-    two: str
-    relation: int
+    one: tuple[int, int]
+    two: tuple[int, int]
+    relation: str
+    times: Decimal = Decimal(1)
+
+    def holds(self, first: Decimal, second: Decimal) -> bool:
+        """Whether the two numbers stand as said."""
+        return {
+            "more": first > second,
+            "less": first < second,
+            "same": first == second,
+            "other": first != second,
+            "times": second != 0 and abs(first - second * self.times) < Decimal("0.001"),
+        }[self.relation]
 
 
 def read_comparison(claim: Statement) -> Comparison | None:
     """What a sentence compares; None where it does not."""
-    match = (_ZH if claim.lang == "zh" else _EN).search(claim.plain)
-    if match is None:
-        return None
-    groups = {name: text for name, text in match.groupdict().items() if text}
-    one = groups.get("one") or groups.get("one2") or groups.get("one3") or ""
-    two = groups.get("two") or groups.get("two2") or groups.get("two3") or ""
-    how = groups.get("how") or groups.get("how2") or groups.get("how3") or ""
+    zh = claim.lang == "zh"
+    multiple = next((one.value for one in claim.mentions if one.value.kind == value.MULTIPLE), None)
+    if multiple is not None:
+        match = (_TIMES_ZH if zh else _TIMES_EN).search(claim.plain)
+        return _read(match, "times", multiple.number) if match is not None else None
+    for pattern in _ZH if zh else _EN:
+        match = pattern.search(claim.plain)
+        if match is not None:
+            return _read(match, _relation(match["how"]))
+    return None
+
+
+def _read(match: re.Match[str], relation: str, times: Decimal = Decimal(1)) -> Comparison:
+    return Comparison(match.span("one"), match.span("two"), relation, times)
+
+
+def _relation(how: str) -> str:
     if how in {"不同", "不一样"}:
-        relation = 2
-    elif how in {"相同", "相等", "一样", "一致", "the same", "equal"}:
-        relation = 0
-    else:
-        relation = 1 if how in _MORE_EN or re.fullmatch(_MORE, how) else -1
-    return Comparison(one, two, relation)
+        return "other"
+    if how in _SAME:
+        return "same"
+    return "more" if how in _MORE_EN or how == "超过" or re.fullmatch(_MORE, how) else "less"
 
 
 def judged_comparison(claim: Statement, ground: Ground) -> Finding | None:
@@ -60,28 +95,30 @@ def judged_comparison(claim: Statement, ground: Ground) -> Finding | None:
     read = read_comparison(claim)
     if read is None:
         return None
-    first = {token.feature for token in tokens(read.one)}
-    second = {token.feature for token in tokens(read.two)}
+    first, second = (_features(claim, ground, span) for span in (read.one, read.two))
     only_first, only_second = first - second, second - first
     if not only_first or not only_second:
         return None
-    rest = {token.feature for token in tokens(claim.plain)} - only_first - only_second
+    rest = _features(claim, ground, (0, len(claim.plain))) - only_first - only_second
     one = _value_of(only_first, only_second, rest, claim, ground)
     if one is None:
         return None
-    two = _value_of(only_second, only_first, rest | (only_first - only_second), claim, ground, like=one)
+    two = _value_of(only_second, only_first, rest | only_first, claim, ground, like=one)
     if two is None or two is one:
         return None
-    a, b = _size(one), _size(two)
-    holds = {1: a > b, -1: a < b, 0: a == b, 2: a != b}[read.relation]
-    if holds:
-        return Finding(Label.SUPPORTED, "comparison")
     statement = ground.statements[one.statement]
-    return Finding(Label.CONTRADICTED, "comparison", None, None, statement.text, statement.citation)
+    label = Label.SUPPORTED if read.holds(one.value.number, two.value.number) else Label.CONTRADICTED
+    return Finding(label, "comparison", None, None, statement.text, statement.citation)
 
 
-def _size(mention: Mention) -> float:
-    return float(mention.value.number)
+def _features(claim: Statement, ground: Ground, span: tuple[int, int]) -> set[str]:
+    start, end = span
+    found = {token.feature for token in tokens(claim.plain[start:end])}
+    found.update(token.feature for token in ground.names.tokens(claim.folded[start:end]))
+    for mention in claim.mentions:
+        if start <= mention.value.start < end and mention.value.kind != value.MULTIPLE:
+            found.update(value_features(mention.value)[:1])
+    return found
 
 
 def _value_of(
@@ -96,7 +133,7 @@ def _value_of(
     best: tuple[float, Mention] | None = None
     about = dict.fromkeys(rest, 0.5) | dict.fromkeys(wanted, 1.0)
     for mention in ground.mentions:
-        if mention.value.kind in {value.CODE, value.PHONE, value.ORDINAL}:
+        if mention.value.kind in {value.CODE, value.PHONE, value.ORDINAL, value.FREE, value.UNLIMITED}:
             continue
         if like is not None and (
             not comparable(like.value, mention.value) or like.value.unit != mention.value.unit
@@ -106,7 +143,9 @@ def _value_of(
         have = {f: w for f, w in mention.about.items() if w >= 0.5}
         if not any(f in have and f in ground.weight for f in wanted):
             continue
-        fit = ground.fit(about, have, across=across) - 0.3 * sum(1 for f in unwanted if f in have)
+        fit = ground.fit(about, have, across=across) - 0.3 * sum(
+            1 for f in unwanted if have.get(f, 0.0) > _OWN
+        )
         if fit >= _LEAST_FIT and (best is None or fit > best[0]):
             best = fit, mention
     return best[1] if best else None

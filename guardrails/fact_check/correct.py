@@ -32,7 +32,7 @@ def corrected(sentence: str, findings: Sequence[Finding]) -> str:
         if (
             claimed is None
             or right is None
-            or finding.reason in {"per", "bound", "case"}
+            or finding.reason in {"per", "bound", "case", "outside"}
             or value.FREE in {claimed.kind, right.kind}
         ):
             return ""

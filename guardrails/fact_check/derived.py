@@ -63,23 +63,22 @@ def _by_rate(claim: Statement, ground: Ground, loose: Sequence[Finding]) -> bool
             continue
         if len(sums) < 2 and not any(one.value.kind in _INPUTS and one is not goal for one in claim.mentions):
             continue
-        if _known(goal.value, ground):
-            continue
+        known = _known(goal.value, ground)
         inputs = [one.value for one in claim.mentions if one is not goal and one.value.kind in _INPUTS]
-        rates = list(_rates(goal, claim, ground))
+        rates = list(_rates(goal, claim, ground, pairs=not known))
         given = [one.number for one in _nearby(claim, ground)[:4] if one.kind == value.AMOUNT]
         if any(follows(goal.value.number, inputs, rate, given) for rate in rates):
             return True
     return False
 
 
-def _rates(goal: Mention, claim: Statement, ground: Ground) -> Iterator[Decimal]:
+def _rates(goal: Mention, claim: Statement, ground: Ground, *, pairs: bool) -> Iterator[Decimal]:
     """The rates of what fits the sum best: 5 %, or 500分抵1元 as 1/500."""
     found: list[tuple[float, Decimal]] = []
     for mention in ground.mentions:
         if mention.value.kind in {value.RATE, value.MULTIPLE} and mention.value.upper is None:
             found.append((_fit(goal, mention, claim, ground), mention.value.number))
-    for first, second in pairwise(ground.mentions):
+    for first, second in pairwise(ground.mentions if pairs else ()):
         if first.statement != second.statement or first.clause != second.clause:
             continue
         kinds = {first.value.kind, second.value.kind}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from guardrails.fact_check.features import features
+from guardrails.fact_check.names import Names
 from guardrails.fact_check.sentences import full_sentences
 from guardrails.fact_check.statement import Statement, read_statement
 from guardrails.knowledge.extract import cell_statement
@@ -40,14 +41,16 @@ class Evidence:
     """What the whole text is about, where it does not say so itself."""
 
 
-def read_evidence(evidence: Sequence[Evidence | FactLike | str]) -> tuple[Statement, ...]:
-    """Every sentence and table cell of the evidence, once."""
+def read_evidence(evidence: Sequence[Evidence | FactLike | str]) -> tuple[tuple[Statement, ...], Names]:
+    """Every sentence and table cell of the evidence, once, and the names that its labels give."""
+    items = [as_evidence(one) for one in evidence]
+    units = [list(_units(item.text[:_LONGEST], item.about)) for item in items]
+    names = Names.of(text for some in units for text, *_ in some)
     found: list[Statement] = []
     seen: set[str] = set()
-    for one in evidence:
-        item = as_evidence(one)
+    for item, some in zip(items, units, strict=True):
         before: frozenset[str] = frozenset()
-        for text, about, follows, cell in _units(item.text[:_LONGEST], item.about):
+        for text, about, follows, cell in some:
             if not follows:
                 before = frozenset()
             if text in seen:
@@ -60,10 +63,11 @@ def read_evidence(evidence: Sequence[Evidence | FactLike | str]) -> tuple[Statem
                 features(fold(about)) if about else frozenset(),
                 before,
                 cell=cell,
+                names=names,
             )
             found.append(statement)
             before = (before | statement.features) if len(before) < _ENOUGH else statement.features
-    return tuple(found)
+    return tuple(found), names
 
 
 _ENOUGH = 60  # features carried along from the sentences before

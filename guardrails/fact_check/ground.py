@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from guardrails.fact_check.evidence import Evidence, FactLike, read_evidence
 from guardrails.fact_check.features import features, shared_by_languages
+from guardrails.fact_check.names import Names
 from guardrails.fact_check.statement import Clause, Mention, Statement, read_statement
 from guardrails.values.numerals import fold
 
@@ -31,11 +32,12 @@ class Ground:
     folded: str
     words: frozenset[str]
     """The English words of the evidence."""
+    names: Names
 
     @classmethod
     def read(cls, evidence: Sequence[Evidence | FactLike | str]) -> Ground:
         """The ground that `evidence` gives."""
-        statements = read_evidence(evidence)
+        statements, names = read_evidence(evidence)
         mentions = tuple(mention for statement in statements for mention in statement.mentions)
         folded = "\n".join(statement.folded for statement in statements)
         seen: dict[str, float] = {}
@@ -48,7 +50,9 @@ class Ground:
         pairs = {folded[at : at + 2] for at in range(len(folded) - 1)}
         for statement in statements:
             pairs.update(statement.features | statement.context)
-        return cls(statements, mentions, weight, frozenset(pairs), folded, frozenset(_WORD.findall(folded)))
+        return cls(
+            statements, mentions, weight, frozenset(pairs), folded, frozenset(_WORD.findall(folded)), names
+        )
 
     @property
     def text(self) -> str:
@@ -131,6 +135,7 @@ def _spoken(statements: Iterable[Statement]) -> Iterator[Mapping[str, float]]:
             yield dict.fromkeys(statement.features, 1.0) | dict.fromkeys(statement.context, 0.5)
 
 
-def read_claim(sentence: str, heading: str = "") -> Statement:
+def read_claim(sentence: str, ground: Ground, heading: str = "") -> Statement:
     """A sentence to be checked."""
-    return read_statement(sentence, -1, about=features(fold(heading)) if heading else frozenset())
+    about = features(fold(heading)) if heading else frozenset()
+    return read_statement(sentence, -1, about=about, names=ground.names)

@@ -13,7 +13,7 @@ from guardrails.values.value import Value
 
 _KINDS = frozenset({value.AMOUNT, value.PERIOD, value.COUNT, value.AGE, value.POINTS, value.NUMBER})
 _TOLERANCE = 0.12  # how much less than another value's a rule's words may fit
-_MORE = re.compile(r"[\u3400-\u9fff]{3}|[a-z]+ [a-z]+ [a-z]+")
+_MORE = re.compile(r"[\u3400-\u9fff]{3}|[a-z]+ [a-z]+")
 _CLOSE = 0.3
 
 

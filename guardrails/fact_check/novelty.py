@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from guardrails.fact_check.features import STOP, tokens
 from guardrails.fact_check.ground import Ground
@@ -25,10 +24,6 @@ _GENERAL = re.compile(
 _PLAIN = frozenset(
     "的是为了在和与及或可须需应每该本其此这那您你我他她它请由从自将会能要到后前内外起满约总共各均都也还又就才只仅不未无没一二两三几个以上下中里时日月年天分号次笔元免算有者等至于对而且但则即便让再所如若当若凡各档级名位件份人"
 )
-_HEADS = re.compile(
-    r"卡|账户|户|套餐|会员|保险|险|贷款|贷|存款|存单|版|级|型|款|舱|房|票|班|类|课|线|区|期|服务|计划|产品|业务|方案|等级|用户|客户|费|率|额度|限额|电价|用电|用水|号|座|车|宽带|合约|学生|机|码|店|馆|渠道|包|项目|单|证|书|组|队|门|柜|箱"
-)
-_VERBS = frozenset("买卖购退改订办开领持补换用交付收借还租刷存取打发寄送上坐乘订投续撤销选享免")
 _GENERAL_EN = frozenset(
     map(
         stem,
@@ -129,57 +124,3 @@ def _kin(word: str, other: str) -> bool:
     shared = min(len(word), len(other))
     least = max(4, shared - 2)
     return shared >= 4 and word[:least] == other[:least]
-
-
-def other_entity(plain: str, ground: Ground) -> str:
-    """A kind of thing that the evidence does not know, where it knows others of the same: 钻石卡, the premium plan."""
-    for run in _HAN.finditer(plain):
-        known = known_places(run[0], ground)
-        for head in _HEADS.finditer(run[0]):
-            found = _strange_kind(run[0], known, head, ground)
-            if found:
-                return found
-    return _strange_english(plain, ground)
-
-
-def _strange_kind(run: str, known: list[bool], head: re.Match[str], ground: Ground) -> str:
-    start = head.start()
-    at = start
-    if run[at - 1 : at] in _VERBS:
-        return ""
-    while at > 0 and not known[at - 1] and run[at - 1] not in _PLAIN:
-        at -= 1
-    if at == start or start - at > 6:
-        return ""
-    kind = run[at : head.end()]
-    if not any(
-        ground.folded[place - 1] not in _PLAIN
-        and ground.folded[place - 1] not in _VERBS
-        and "\u4e00" <= ground.folded[place - 1] <= "\u9fff"
-        and ground.folded[place - 1] != run[start - 1]
-        for place in _places(ground.folded, head[0])
-        if place
-    ):
-        return ""
-    return kind
-
-
-def _places(text: str, word: str) -> list[int]:
-    return [match.start() for match in re.finditer(re.escape(word), text)]
-
-
-def _strange_english(plain: str, ground: Ground) -> str:
-    words = [(match[0], stem(match[0])) for match in re.finditer(r"[a-z]+(?:-[a-z]+)*", plain)]
-    novel = set(_english(plain, ground))
-    for (word, _), (head, head_stem) in pairwise(words):
-        if (
-            word not in novel
-            or head in STOP
-            or head_stem not in ground.pairs
-            or word.endswith(("ly", "ing", "ed"))
-        ):
-            continue
-        for before in re.findall(rf"([a-z]+(?:-[a-z]+)*) {re.escape(head_stem)}", ground.folded):
-            if before not in STOP and stem(before) not in _GENERAL_EN:
-                return f"{word} {head}"
-    return ""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from guardrails.fact_check.features import Token, tokens
+from guardrails.fact_check.names import Names
 from guardrails.fact_check.polarity import Denial, denials
 from guardrails.language import detect
 from guardrails.values import value
@@ -101,17 +102,19 @@ def read_statement(
     before: frozenset[str] = frozenset(),
     *,
     cell: bool = False,
+    names: Names | None = None,
 ) -> Statement:
     """One sentence. `about`: features of its heading; `before`: of the sentences it follows.
 
     A table's `cell` with its heads is one clause: what it denies, it denies of its heads.
     """
     folded = fold(text)
-    values = parse_values(text)
+    named = tuple(names.tokens(folded)) if names is not None else ()
+    values = [one for one in parse_values(text) if not _in_name(one, named)]
     plain = blanked(folded, values)
     # 免年费 is a value, and says what it is the value of.
     worded = blanked(folded, [one for one in values if one.kind not in _WORDED])
-    found = tokens(_EXCEPT.sub(lambda match: " " * len(match[0]), worded))
+    found = tokens(_EXCEPT.sub(lambda match: " " * len(match[0]), worded)) + named
     layout = _Layout(plain, values, found, about, before, cell=cell)
     clauses = layout.clauses()
     mentions = tuple(
@@ -133,6 +136,11 @@ def read_statement(
         whole,
         about | before,
     )
+
+
+def _in_name(one: Value, named: Sequence[Token]) -> bool:
+    """A bare number within a name, which counts nothing: 畅享500."""
+    return one.kind == value.NUMBER and any(name.start <= one.start and one.end <= name.end for name in named)
 
 
 def renumbered(statement: Statement, index: int) -> Statement:
@@ -182,6 +190,8 @@ class _Layout:
         """The value that a word such as 免 is the whole of, -1 for words about a value: 免安装费 is about 安装费."""
         for position, one in enumerate(self._values):
             if one.kind in _WORDED and token.start < one.end and token.end > one.start:
+                if one.kind == value.UNLIMITED:
+                    return position
                 said = self._plain[token.start : token.end] or token.feature
                 return position if _FREE_WORD.search(token.feature) or _FREE_WORD.search(said) else -1
         return -1

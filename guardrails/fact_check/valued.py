@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
@@ -14,17 +15,21 @@ from guardrails.values.value import Value
 
 MARGIN = 0.15
 """How much better another value must fit before the sentence's own is held to be of another subject."""
+ACROSS_MARGIN = 0.15
 _SPOKEN = 0.34
 """Share of a value's surroundings the evidence must speak of before it can contradict the value."""
 _ACROSS_SPOKEN = 0.45
 _KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
 _MEANT = 0.3
 _STRONG, _SLIGHT, _WEIGHTY = 0.6, 0.5, 0.6
+_NAMED = 0.3  # … where the words are names
 _TELLING = 1.2  # how telling the words must be that a rival has and the sentence's own value lacks
 _VAGUE_MOST = 3
 _WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
 _COUNTED_BY = frozenset({value.AMOUNT, value.COUNT, value.POINTS, value.FREE, value.RATE})
-_OTHERWISE = re.compile(r"否则|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than")
+_OTHERWISE = re.compile(
+    r"否则|below that|under that|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than"
+)
 _LIST = re.compile(r"[\d、,/和或及 ]{1,60}")
 _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
 
@@ -61,8 +66,9 @@ def _same(mention: Mention, claim: Statement, ground: Ground, exact: _Scored, ri
         if dominant is not None:
             return against("subject", mention.value, dominant, ground)
         rival_fit, rival = max(rivals, key=lambda pair: pair[0])
+        across = ground.statements[rival.statement].lang != claim.lang
         if (
-            rival_fit > fit + MARGIN
+            rival_fit > fit + (ACROSS_MARGIN if across else MARGIN)
             and _meant(rival, mention, claim, ground)
             and not _said(rival, mention, claim, ground)
         ):
@@ -159,16 +165,27 @@ def _dominant(
         for one, mine in mention.about.items()
         if mine >= _STRONG and one in ground.weight and (not across or one[0] in "@~&#")
     }
+    found = _outdone(strong, exact, rivals, _TELLING)
+    if found is None and all(any(one[0] == "=" for one in other.about) for other in exact):
+        named = {one: weight for one, weight in strong.items() if one[0] == "="}
+        found = _outdone(named, exact, rivals, _NAMED)
+    return None if found is None or _said(found, mention, claim, ground) else found
+
+
+def _outdone(
+    strong: Mapping[str, float], exact: Sequence[Mention], rivals: _Scored, telling: float
+) -> Mention | None:
+    """The rival that has all of the words that the matches have, and telling ones that each of them lacks."""
     lacking = [{one for one in strong if other.about.get(one, 0.0) < _SLIGHT} for other in exact]
-    if any(sum(strong[one] for one in some) < _TELLING for some in lacking):
+    if any(sum(strong[one] for one in some) < telling for some in lacking):
         return None
     for _, rival in sorted(rivals, key=lambda pair: -pair[0]):
         theirs = {one for one in strong if rival.about.get(one, 0.0) < _SLIGHT}
         if all(
             theirs <= some
-            and sum(strong[one] for one in some - theirs if rival.about[one] >= _WEIGHTY) >= _TELLING
+            and sum(strong[one] for one in some - theirs if rival.about[one] >= _WEIGHTY) >= telling
             for some in lacking
-        ) and not _said(rival, mention, claim, ground):
+        ):
             return rival
     return None
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from guardrails.fact_check.comparison import judged_comparison
 from guardrails.fact_check.features import features, opposite_features
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
-from guardrails.fact_check.novelty import novel_words, other_entity
+from guardrails.fact_check.novelty import novel_words
 from guardrails.fact_check.polarity import Denial
 from guardrails.fact_check.statement import Clause, Statement
 
@@ -27,20 +26,11 @@ _BOTH = re.compile(
 
 def judged_wording(claim: Statement, ground: Ground) -> Finding | None:
     """The first thing that is wrong with the wording; None if nothing is."""
-    compared = judged_comparison(claim, ground)
-    if compared is not None:
-        return compared if compared.label is not Label.SUPPORTED else None
     for clause in claim.clauses:
         found = _denial(clause, claim, ground) or _opposite(clause, claim, ground)
         if found is not None:
             return found
-    found = _join(claim, ground) or _binding(claim, ground)
-    if found is not None:
-        return found
-    if claim.lang == ground.lang() and (entity := other_entity(claim.plain, ground)):
-        del entity
-        return Finding(Label.NOT_FOUND, "entity")
-    return None
+    return _join(claim, ground) or _binding(claim, ground)
 
 
 def _against(reason: str, statement: Statement) -> Finding:

@@ -28,6 +28,7 @@ _DATES = frozenset(frozenset({value.DATE, other}) for other in (value.PERIOD, va
 _GENERIC = frozenset(
     {"", "item", "time", "transaction", "person", "account", "digit", "book", "message", "copy"}
 )
+_TIMES = frozenset({"day", "week", "month", "year", "time", "hour", "minute"})
 _EPSILON = Decimal("0.000000001")
 
 
@@ -64,8 +65,8 @@ def same_value(one: Value, other: Value) -> bool:
 
 
 def _same_per(one: Value, other: Value) -> bool:
-    loose = {"time", "card", "period", "person", "message"}
-    return one.per in loose and other.per in loose
+    """A card's, a person's … may be a day's too: only two times exclude one another."""
+    return not {one.per, other.per} <= _TIMES
 
 
 def same_number(one: Value, other: Value) -> bool:
