@@ -24,12 +24,14 @@ LONGEST_SENTENCE = 600
 _NUMBERING = re.compile(
     r"^\s*(?:第?[一二三四五六七八九十百]+[、章节条][ 　]*|\d+(?:\.\d+)*[.、]?\s+|[(（][一二三四五六七八九十\d]+[)）]\s*)"
 )
+_WRAPPED = re.compile(r"^[(（]([^()（）]+)[)）]$")
 _SENTENCE_END = re.compile(
     r"(?<=[。！？])(?![。！？”’」』）)])|(?<=[。！？][”’」』）)])|\n+"
     r"|(?<![A-Z])(?<!\bNo)(?<!\bno)(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bSt)(?<!\bcf)(?<!\bapprox)(?<!\bincl)(?<!\bexcl)(?<!\bmax)(?<!\bmin)"
     r"[.](?=\s+[\"'“(]?[A-Z0-9\u3400-\u9fff])|(?<=[!?])(?=\s+[\"'“(]?[A-Z0-9])"
 )
-_EXAMPLE = re.compile(r"示例|举例|例如|比如|for example|e\.g\.|example:|for instance", re.I)
+_EXAMPLE = re.compile(r".{0,12}?(?:示例|举例|例如|比如|for example|e\.g\.|example:|for instance)", re.I)
+"""A sentence that opens so. A rule that goes on to give an example is a rule."""
 _EXAMPLE_SECTION = re.compile(r"情形|示例|案例|举例|\bexamples?\b|\bscenarios?\b", re.I)
 _NOTE = re.compile(r"^(?:注|备注|说明|note|notes|remark|n\.b\.)\s*[:：]\s*", re.I)
 _COLOPHON = re.compile(r"^(?:文件编号|文号|版本|生效日期|document (?:no|number)|version)\s*[:：]", re.I)
@@ -99,7 +101,7 @@ def _block_facts(document: Document, block: Block, place: _Place, at: int) -> It
             source = replace(source, clause=block.number)
         in_examples = bool(_EXAMPLE_SECTION.search(place.heading))
         for sentence in clause_sentences(text):
-            kind = EXAMPLE if in_examples or _EXAMPLE.search(sentence) else NOTE if note else CLAUSE
+            kind = EXAMPLE if in_examples or _EXAMPLE.match(sentence) else NOTE if note else CLAUSE
             statement = led(place.lead, sentence) if block.kind == ITEM else sentence
             yield Fact(
                 id="", subjects=(), attribute="", value=sentence, condition=condition_of(sentence), statement=statement,
@@ -149,7 +151,8 @@ def _days(validity: Validity) -> tuple[str | None, str | None]:
 
 def plain_heading(heading: str) -> str:
     """A heading without its numbering."""
-    return _NUMBERING.sub("", heading)
+    plain = _NUMBERING.sub("", heading)
+    return _WRAPPED.sub(r"\1", plain) if plain != heading else plain
 
 
 def led(lead: str, item: str) -> str:
@@ -167,7 +170,9 @@ def condition_of(sentence: str) -> str:
 def clause_sentences(text: str) -> tuple[str, ...]:
     """The clause whole if it is short, else its sentences."""
     text = text.strip()
-    if len(text) <= LONGEST_CLAUSE[detect(text)] and "\n" not in text:
+    # A rule is not kept in one with the example that comes after it.
+    illustrated = _EXAMPLE.search(text, 12) and not _EXAMPLE.match(text)
+    if len(text) <= LONGEST_CLAUSE[detect(text)] and "\n" not in text and not illustrated:
         return (text,) if text else ()
     return tuple(piece for part in _parts(text) for piece in _pieces(part))
 

@@ -86,7 +86,11 @@ def _lines(reader: pypdf.PdfReader, until: float) -> Iterator[_Line]:
     for number, page in enumerate(reader.pages):
         if time.monotonic() > until:
             raise ValueError(f"reading took longer than {SECONDS:.0f} s, at page {number + 1}")
-        yield from _page_lines(_pieces(page, number))
+        try:
+            pieces = _pieces(page, number)
+        except Exception as error:  # pypdf raises many kinds for a broken page
+            raise ValueError(f"page {number + 1}: {error}") from None
+        yield from _page_lines(pieces)
 
 
 def _pieces(page: pypdf.PageObject, number: int) -> list[_Piece]:

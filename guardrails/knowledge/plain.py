@@ -12,7 +12,7 @@ _HEADING = re.compile(
     r"(?:第[一二三四五六七八九十百\d]{1,4}[章节篇部分条][\s　]*"
     r"|[一二三四五六七八九十]{1,3}[、．.]\s*|[(（][一二三四五六七八九十]{1,3}[)）]\s*"
     r"|#{1,6}\s+|\d{1,2}(?:\.\d{1,2}){0,3}[.、]?\s+|(?:section|chapter|part|article|appendix)\s+[\divxa-z]{1,5}[.:]?\s+)\S"
-    r"|[A-Z][A-Z0-9 &/'’-]{3,50}$|[【\[][^】\]]{2,30}[】\]]$",
+    r"|[A-Z][A-Z0-9 &/'’-]{3,50}$|[【\[][^】\]]{2,30}[】\]]$|[■◆▌█]\s*[^\s:：]{2,24}$",
     re.I,
 )
 _NUMBERED = re.compile(
@@ -22,6 +22,7 @@ _NUMBERED = re.compile(
 )
 _SPACED_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,3}){0,3}(?:[.、)）]\s*|\s{1,3})(?=\D)")
 _MARKED = re.compile(r"[(（\-*•·–▪◦○●■]|[a-z][.)]\s")
+_MARKS = re.compile(r"^#{1,6}\s+|^[【\[]|[】\]]$|^[■◆▌█]\s*")
 _TERMINAL = "。；;.!?！？：:…"
 _CAPITALS = re.compile(r"[A-Z]")
 _GAPS = re.compile(r"\t+|(?<=\S)[  　]{2,}(?=\S)|\s*\|\s*")
@@ -75,9 +76,7 @@ def _blocks(lines: Sequence[tuple[int, str]]) -> Iterator[Block]:
 def line_block(text: str, line: int = 0) -> Block:
     """One whole line as what it looks like."""
     if is_heading(text):
-        return Block(
-            HEADING, re.sub(r"^#{1,6}\s+|^[【\[]|[】\]]$", "", text), level=heading_level(text), line=line
-        )
+        return Block(HEADING, _MARKS.sub("", text), level=heading_level(text), line=line)
     if (item := _NUMBERED.fullmatch(text)) and (_MARKED.match(text) or _SPACED_NUMBER.match(text)):
         return Block(ITEM, item[4].strip(), level=1, number=item[1] or item[2] or item[3] or "•", line=line)
     return Block(PARAGRAPH, text, line=line)
@@ -114,7 +113,7 @@ def goes_on(text: str, following: str, *, full: bool) -> bool:
     return bool(
         full
         and following
-        and text[-1] not in _TERMINAL
+        and (text[-1] not in _TERMINAL or (text[-1] == ";" and following[0].islower()))
         and not is_heading(following)
         and line_block(following).kind == PARAGRAPH
     )

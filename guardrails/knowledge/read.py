@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,6 +12,7 @@ from guardrails.knowledge.document import HEADING, PARAGRAPH, Block, Document
 from guardrails.knowledge.encoding import decode
 from guardrails.knowledge.faq import csv_blocks, jsonl_blocks
 from guardrails.knowledge.html import html_blocks, html_fields
+from guardrails.knowledge.labels import labelled
 from guardrails.knowledge.markdown import front_matter, front_matter_line, markdown_blocks
 from guardrails.knowledge.pdf import pdf_blocks
 from guardrails.knowledge.plain import LONGEST_HEADING, text_blocks
@@ -42,6 +43,7 @@ def read_document(raw: bytes, path: str) -> Document:
     if not parsed.blocks:
         raise ValueError("nothing to read in it: the document is empty")
     lines = [block.text[:_LONGEST_SAID] for block in parsed.blocks]
+    blocks = labelled(_titled(parsed.blocks))
     said = "\n".join([*lines[:_OPENING], *lines[_OPENING:][-_CLOSING:]])
     fields = opening_fields(said.split("\n")) | known_fields(parsed.fields)
     title = fields.get("title") or _title(parsed) or name.stem
@@ -56,7 +58,7 @@ def read_document(raw: bytes, path: str) -> Document:
         version=fields.get("version", ""),
         path=path,
         digest=hashlib.sha256(raw).hexdigest(),
-        blocks=parsed.blocks,
+        blocks=blocks,
         validity=holds,
     )
 
@@ -112,6 +114,14 @@ def _title(parsed: _Parsed) -> str:
     if first.kind in {HEADING, PARAGRAPH} and _is_title(first.text):
         return first.text
     return _first_heading(parsed.blocks, 1)
+
+
+def _titled(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """A first line like a title says nothing else."""
+    first, rest = blocks[0], blocks[1:]
+    if rest and first.kind == PARAGRAPH and _is_title(first.text):
+        return (replace(first, kind=HEADING, level=1), *rest)
+    return tuple(blocks)
 
 
 def _is_title(text: str) -> bool:

@@ -10,6 +10,8 @@ Rows = Sequence[Sequence[str]]
 
 EMPTY_CELLS = frozenset({"", "-", "–", "—", "--", "/", "无", "n/a", "none", "nil"})
 _SAME = frozenset({"同上", "〃", "″", "ditto", "as above", "same as above", "same", '"'})
+_NONE = frozenset({"无", "none", "nil"})
+"""Below the name of a thing that a row may have or not, this is an answer."""
 PLAIN_HEADS = frozenset(
     "标准 内容 说明 规定 要求 备注 详情 数值 值 规则 具体内容 具体规定 value values standard details "
     "detail description content information rule rules policy provision specification".split()
@@ -39,7 +41,7 @@ def table_cells(rows: Rows, head: int = 1) -> Iterator[Cell]:
         label = " ".join(part for part in dict.fromkeys(parts) if part.lower() not in EMPTY_CELLS)
         subjects = tuple(name for part in parts for name in split_names(part))
         for column, value in zip(columns[keys:], row[keys:], strict=False):
-            if value.lower() not in EMPTY_CELLS or (value == "无" and label):
+            if value.lower() not in EMPTY_CELLS or (value.lower() in _NONE and label):
                 yield Cell(label, column, subjects + split_names(column), value)
 
 

@@ -50,13 +50,17 @@ _STARTS = (
         re.I,
     ),
 )
+_COLOPHON = re.compile(
+    rf"^[(（][^()（）\n]{{0,60}}?({DAY})\s*起?(?:正式)?(?:施行|实施|执行|生效|启用|适用)[)）]$", re.M
+)
 _ENDS = (
     re.compile(
         rf"(?:valid|effective|in force) (?:until|through|till|to)\s*[:：]?\s*({DAY})|expires? (?:on )?({DAY})",
         re.I,
     ),
     re.compile(
-        rf"{_ITSELF}.{{0,12}}?(?:有效期?至|于|自)\s*({DAY})\s*起?(?:止|失效|废止|停止执行|终止)", re.I
+        rf"{_ITSELF}[^《》原旧\n]{{0,40}}?(?:有效期?至|于|自)\s*({DAY})\s*起?(?:止|失效|废止|停止执行|终止)",
+        re.I,
     ),
     re.compile(
         rf"{_ITSELF}[^.\n]{{0,30}}?\b(?:expires?|expired|ends?|ended|ceases?|ceased)\b[^.\n]{{0,30}}?({DAY})",
@@ -109,6 +113,8 @@ def is_field_line(text: str) -> bool:
     """Whether a line only names the document: its number, version and dates."""
     if len(text) > LONGEST_FIELD_LINE:
         return False
+    if _COLOPHON.search(text):
+        return True
     parts = [match for part in _GAP.split(text) if (match := _LINE.match(part.strip()))]
     return bool(parts) and all(
         FIELD_NAMES.get(re.sub(r"[\s\-_.]+", "_", part[1].strip().casefold())) is not None
@@ -128,7 +134,7 @@ def validity(fields: Mapping[str, str], text: str, title: str, path: str) -> Val
         first, last = _period(said)
         starts, ends = starts or first, ends or last
     if "effective_from" not in fields and starts is None:
-        starts = _said_day(_STARTS, text)
+        starts = _said_day((*_STARTS, _COLOPHON), text)
     if "effective_to" not in fields and ends is None:
         ends = _said_day(_ENDS, text, last=True)
     found = Validity(
