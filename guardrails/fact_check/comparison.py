@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from guardrails.fact_check.features import tokens
@@ -40,6 +40,25 @@ _TIMES_ZH = re.compile(rf"(?P<one>{_SIDE}{{1,40}}?)(?:是|为|等于|相当于)(
 _TIMES_EN = re.compile(r"(?P<one>[^,;.]{3,60}?) (?:is|are|costs?)(?: \w+){0,2}\s{2,}(?P<two>[^,;.]{3,60})")
 _MORE_EN = frozenset("higher more larger longer later dearer greater bigger".split())
 _SAME = frozenset(("相同", "相等", "一样", "一致", "the same", "equal"))
+_ANY = frozenset(
+    {
+        value.AMOUNT,
+        value.RATE,
+        value.PERIOD,
+        value.COUNT,
+        value.POINTS,
+        value.AGE,
+        value.NUMBER,
+        value.MULTIPLE,
+    }
+)
+_BY_WORD = (
+    (re.compile("贵|便宜|cheaper|dearer"), frozenset({value.AMOUNT})),
+    (
+        re.compile("长|短|快|慢|晚|早|longer|shorter|later|earlier"),
+        frozenset({value.PERIOD, value.DATE, value.CLOCK}),
+    ),
+)
 _LEAST_FIT = 0.3
 _OWN = 0.95  # weight of words that are a value's own, not those of a label above it
 
@@ -52,6 +71,7 @@ class Comparison:
     two: tuple[int, int]
     relation: str
     times: Decimal = Decimal(1)
+    kinds: frozenset[str] = _ANY
 
     def holds(self, first: Decimal, second: Decimal) -> bool:
         """Whether the two numbers stand as said."""
@@ -74,7 +94,8 @@ def read_comparison(claim: Statement) -> Comparison | None:
     for pattern in _ZH if zh else _EN:
         match = pattern.search(claim.plain)
         if match is not None:
-            return _read(match, _relation(match["how"]))
+            kinds = next((kinds for words, kinds in _BY_WORD if words.fullmatch(match["how"])), _ANY)
+            return replace(_read(match, _relation(match["how"])), kinds=kinds)
     return None
 
 
@@ -100,10 +121,10 @@ def judged_comparison(claim: Statement, ground: Ground) -> Finding | None:
     if not only_first or not only_second:
         return None
     rest = _features(claim, ground, (0, len(claim.plain))) - only_first - only_second
-    one = _value_of(only_first, only_second, rest, claim, ground)
+    one = _value_of(only_first, only_second, rest, claim, ground, read.kinds)
     if one is None:
         return None
-    two = _value_of(only_second, only_first, rest | only_first, claim, ground, like=one)
+    two = _value_of(only_second, only_first, rest | only_first, claim, ground, read.kinds, like=one)
     if two is None or two is one:
         return None
     statement = ground.statements[one.statement]
@@ -127,13 +148,14 @@ def _value_of(
     rest: set[str],
     claim: Statement,
     ground: Ground,
+    kinds: frozenset[str],
     like: Mention | None = None,
 ) -> Mention | None:
     """The evidence's value that is about the wanted words and not about the unwanted ones."""
     best: tuple[float, Mention] | None = None
     about = dict.fromkeys(rest, 0.5) | dict.fromkeys(wanted, 1.0)
     for mention in ground.mentions:
-        if mention.value.kind in {value.CODE, value.PHONE, value.ORDINAL, value.FREE, value.UNLIMITED}:
+        if mention.value.kind not in kinds:
             continue
         if like is not None and (
             not comparable(like.value, mention.value) or like.value.unit != mention.value.unit

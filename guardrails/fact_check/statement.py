@@ -25,12 +25,13 @@ _EXCEPT = re.compile(
     r"除(?!非)[^，。；外]{1,24}(?:之|以)?外|(?<![a-z])(?:except(?: for)?|apart from|other than|excluding) [^,.;]{2,40}"
 )
 """What is left out says nothing of the subject."""
+_APART = re.compile(r"[，、,;；。:]")
 _FREE_WORD = re.compile(r"[免不无收零]|^@free$|^(?:free|charg|waiv|waiver|no|without|complimentary)$")
 _LABEL = re.compile(r"(?:^|(?<=[。；;\n]))\s*([^:，,；;。\n]{1,60}):")
 """What stands before a colon is what follows is about, up to the next: 金卡：年费200元，挂失费50元。"""
 # How much a word says about a value, by where it stands.
 _NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.45, 0.2, 0.2
-_ABOUT, _BEFORE, _OVERRULED, _LABELLED = 0.6, 0.2, 0.5, 0.9
+_ABOUT, _BEFORE, _OVERRULED, _LABELLED = 0.6, 0.2, 0.45, 0.9
 _WORDED = frozenset({value.FREE, value.UNLIMITED})
 
 
@@ -245,7 +246,7 @@ class _Layout:
             (
                 other.end
                 for other in reversed(self._values[:position])
-                if other.start >= segment_start and family(other) == kin
+                if other.start >= segment_start and family(other) == kin and not self._heads(other, one)
             ),
             None,
         )
@@ -261,6 +262,11 @@ class _Layout:
     def _has_subject(self, near: int, at: int) -> bool:
         """Whether a later value has words of its own before it, so that those at the opening are another's."""
         return len({place for place, _, position in self._marks if near <= place < at and position < 0}) > 1
+
+    def _heads(self, other: Value, one: Value) -> bool:
+        """Whether a range or bound is the case that the value behind it belongs to: 5000元以上每笔10元."""
+        limited = other.upper is not None or bool(other.bound)
+        return limited and _APART.search(self._plain, other.end, one.start) is None
 
     def _profile(self, near: int, at: int, behind: int, later: int, own: int) -> dict[str, float]:
         """Weights of all features: full from `near` to `at`, less up to `behind`, then `later` and outside."""

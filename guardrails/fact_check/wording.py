@@ -15,6 +15,7 @@ from guardrails.fact_check.statement import Clause, Statement
 
 _ALIGNED = 0.45  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
+_VALUES = 0.3  # … and how much more one that has the clause's values
 _SILENT = 0.15  # how much less a clause counts that neither says nor denies the word
 _EXCLUDED = 0.6
 _STRANGE = 0.3  # share of a clause that may be unheard of before it is held to be about something else
@@ -51,7 +52,7 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
             if not said:
                 same = max(same, fit - _SILENT)
             elif (said < 0) == denied:
-                same = 1.0 if values and values <= theirs.features else max(same, fit)
+                same = max(same, fit + (_VALUES if values and values <= theirs.features else 0.0))
             elif fit > other:
                 other, statement = fit, candidate
         if statement is None or other < _ALIGNED or other < same + _MARGIN:

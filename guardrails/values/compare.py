@@ -21,6 +21,7 @@ _KINDRED = frozenset(
         (value.UNLIMITED, value.AMOUNT),
         (value.UNLIMITED, value.COUNT),
         (value.UNLIMITED, value.PERIOD),
+        (value.UNLIMITED, value.DATE),
         (value.MULTIPLE, value.RATE),
     )
 )

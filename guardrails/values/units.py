@@ -36,7 +36,7 @@ TENTH = re.compile(r"\s?(?:(?P<tenth>角|毛钱?)|(?P<cent>cents?|分钱))(?![a-
 
 RATE_AFTER = re.compile(
     r"\s?(?:(?P<percent>%|percent(?:age points?)?|per cent|pct(?![a-z])|个?百分点)|(?P<permille>‰|per mille)"
-    r"|(?P<permyriad>‱)|(?P<basis>个?基点|basis points?|bps?(?![a-z]))|(?P<tenths>折(?!算|合|旧|现|叠|扣率?表)))"
+    r"|(?P<permyriad>‱)|(?P<basis>个?基点|basis points?|bps?(?![a-z]))|(?P<tithe>成(?![立功为员人年本交长绩都果熟就分因效品套]))|(?P<tenths>折(?!算|合|旧|现|叠|扣率?表)))"
     r"(?P<off>\s?(?:off|discount)(?![a-z]))?"
 )
 RATE_UNITS = {
@@ -44,6 +44,7 @@ RATE_UNITS = {
     "permille": Decimal("0.001"),
     "permyriad": Decimal("0.0001"),
     "basis": Decimal("0.0001"),
+    "tithe": Decimal("0.1"),
 }
 
 _SECONDS = {
@@ -161,5 +162,5 @@ FREE = re.compile(
     r"|(?<!-)(?<!tax )(?<![a-z])(?:free of charge|for free|free of (?:[a-z-]+ ){0,3}fees?|no (?:[a-z-]+ ){0,4}?(?:fees?|charges?|costs?)(?![a-z])|fee[ -]free|without (?:any )?(?:[a-z-]+ )?(?:charges?|fees?|costs?|paying)|waived?(?![a-z])|waives|waiver|free(?![a-z-]| to | from |dom| of )|not? (?:be )?charged?(?![a-z])|(?:does|do|will|is|are)(?: not|n't) (?:be )?charged?(?![a-z])|complimentary|costs? nothing|at no (?:extra )?cost|pays? (?:no|nothing)|zero fees?))"
 )
 UNLIMITED = re.compile(
-    r"不限(?!于)(?:量|次数?|笔数|金额|额)?|无限(?:制|量|次)?|没有(?:上限|限制|限额)|无上限|无限额|不设(?:上限|限额)|永久有效|长期有效|永不(?:过期|失效|清零)|不会过期|不过期|never expires?|do(?:es)? not expire|no expiry|valid (?:forever|indefinitely)|unlimited|no (?:upper )?(?:limit|cap)(?![a-z])|without (?:limit|a cap)"
+    r"多次(?!数)|任意次|随意次|不限(?!于)(?:量|次数?|笔数|金额|额)?|无限(?:制|量|次)?|没有(?:上限|限制|限额)|无上限|无限额|不设(?:上限|限额)|永久有效|长期有效|永不(?:过期|失效|清零)|不会过期|不过期|never expires?|do(?:es)? not expire|no expiry|valid (?:forever|indefinitely)|unlimited|no (?:upper )?(?:limit|cap)(?![a-z])|without (?:limit|a cap)"
 )
