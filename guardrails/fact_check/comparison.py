@@ -60,6 +60,7 @@ _BY_WORD = (
     ),
 )
 _LEAST_FIT = 0.3
+_APART = 0.3
 _OWN = 0.95  # weight of words that are a value's own, not those of a label above it
 
 
@@ -165,9 +166,9 @@ def _value_of(
         have = {f: w for f, w in mention.about.items() if w >= 0.5}
         if not any(f in have and f in ground.weight for f in wanted):
             continue
-        fit = ground.fit(about, have, across=across) - 0.3 * sum(
-            1 for f in unwanted if have.get(f, 0.0) > _OWN
-        )
+        strange = (f for f in unwanted if have.get(f, 0.0) > _OWN and f in ground.weight)
+        apart = sum(1 for f in strange if like is None or f not in like.about)
+        fit = ground.fit(about, have, across=across) - _APART * apart
         if fit >= _LEAST_FIT and (best is None or fit > best[0]):
             best = fit, mention
     return best[1] if best else None

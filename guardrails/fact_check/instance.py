@@ -34,16 +34,14 @@ def read_instance(mention: Mention, claim: Statement, ground: Ground) -> Instanc
     alike = [
         other for other in ground.mentions if comparable(one, other.value) and other.value.kind == one.kind
     ]
-    if not alike or any(same_number(one, other.value) for other in alike):
+    if not alike or any(same_number(one, other.value) and not _limited(other.value) for other in alike):
         return None
     scored = [(_fit(mention, other, claim, ground), other) for other in alike]
     best = max(score for score, _ in scored)
     rules = [
         other
         for score, other in scored
-        if (other.value.bound or other.value.upper is not None)
-        and other.value.unit == one.unit
-        and score >= max(best - _TOLERANCE, _CLOSE)
+        if _limited(other.value) and other.value.unit == one.unit and score >= max(best - _TOLERANCE, _CLOSE)
     ]
     if not rules:
         return None
@@ -77,6 +75,10 @@ def _supposed(mention: Mention, claim: Statement) -> bool:
     if any(other.value.start > mention.value.end for other in claim.mentions):
         return True
     return _MORE.search(claim.plain, mention.value.end) is not None
+
+
+def _limited(one: Value) -> bool:
+    return bool(one.bound) or one.upper is not None
 
 
 def _holds(one: Value, rule: Value) -> bool:

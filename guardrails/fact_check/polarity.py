@@ -20,7 +20,7 @@ _NEGATOR = re.compile(
     r"(?P<zh>不可以|不能够|不需要|不会再|不可|不能|不得|不会|不需|不须|不用|不必|不予|不再|不是|不支持|不允许|不享受|不适用|不提供|不接受|不准"
     r"|无需|无须|无法|无权|没有|并非|禁止|严禁|谢绝|拒绝|绝不|从不|未|没|不|无|免(?=于)|勿)"
     r"|(?<![a-z])(?P<en>cannot|can't|won't|don't|doesn't|didn't|isn't|aren't|wasn't|weren't|mustn't|shouldn't|needn't|hasn't|haven't"
-    r"|no longer|not|never|no|without|neither|nor|unable|ineligible|exempt from|free from)(?![a-z])"
+    r"|avoids?|avoiding|no longer|not|never|no|without|neither|nor|unable|ineligible|exempt from|free from)(?![a-z])"
     r"|(?<![a-z])(?P<ban>(?:is|are|be|strictly)? ?(?:prohibited|forbidden|banned|refused|excluded|disallowed|non-[a-z]+able))(?![a-z])"
     r"|(?<![a-z])(?P<less>[a-z]{4,})-free(?![a-z])"
 )

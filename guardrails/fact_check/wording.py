@@ -16,6 +16,7 @@ from guardrails.fact_check.statement import Clause, Statement
 _ALIGNED = 0.45  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
 _VALUES = 0.3  # … and how much more one that has the clause's values
+_UNLESS = re.compile(r"除非|只有|(?<![a-z])(?:unless|only (?:if|when)|except)(?![a-z])")
 _SILENT = 0.15  # how much less a clause counts that neither says nor denies the word
 _EXCLUDED = 0.6
 _STRANGE = 0.3  # share of a clause that may be unheard of before it is held to be about something else
@@ -40,6 +41,8 @@ def _against(reason: str, statement: Statement) -> Finding:
 
 def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
     """A word that the clause denies where the evidence says it, or the other way round."""
+    if _UNLESS.search(claim.folded):
+        return None  # both what holds and what does not are said
     for word, denied in _words(clause, claim, ground):
         same, other, statement = 0.0, 0.0, None
         values = {one for one in clause.features if one[0] == "#"}

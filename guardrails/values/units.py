@@ -142,17 +142,17 @@ PER_UNITS = {
 
 MIN_BEFORE = re.compile(
     r"(?:最低|最少|至少|不低于|不少于|不得低于|不得少于|不小于|最短|起码|下限|不足.{0,2}按|大于|超过|高于|多于|起存|起投|起购|年满|已满|满|达到|达"
-    r"|(?<![a-z])(?:at least|minimum|at a minimum|no less than|not less than|no fewer than|not fewer than|above|over|more than|exceed(?:s|ing)?|in excess of|lowest|min\.?|shortest|starting (?:at|from)|starts (?:at|from)))"
+    r"|(?<![a-z])(?:at least|minimum|at a minimum|no less than|not less than|no fewer than|not fewer than|above|over|more than|exceed(?:s|ing)?|in excess of|lowest|min\.?|shortest|starting (?:at|from)|starts (?:at|from))(?![a-z]))"
 )
 MAX_BEFORE = re.compile(
     r"(?:最高|最多|最大|最长|最迟|最晚|最久|不超过|不得超过|不多于|不高于|不大于|不能超过|至多|上限|封顶|低于|少于|小于|不足|不满|未满"
-    r"|(?<![a-z])(?:up to|at most|maximum|no more than|not more than|not exceed(?:ing)?|cap(?:ped)?(?: at| is| of)?|within|less than|under|below|fewer than|highest|max\.?|longest|as many as|as much as|limited to|(?:upper )?limit of|not over))"
+    r"|(?<![a-z])(?:up to|at most|maximum|no more than|not more than|not exceed(?:ing)?|cap(?:ped)?(?: at| is| of)?|within|less than|under|below|fewer than|highest|max\.?|longest|as many as|as much as|limited to|(?:upper )?limit of|not over)(?![a-z]))"
 )
 MIN_AFTER = re.compile(
-    r"(?:\s?[^，。；,;.\d]{0,2}(?:及以上|或以上|以上|以外|起(?![诉到飞])|or more|or above|or over|or older|and above|and over|at least|minimum|at minimum))"
+    r"(?:\s?[^，。；,;.\d]{0,2}(?:及以上|或以上|以上|以外|起(?![诉到飞])|or more|or above|or over|or older|and above|and over|at least|minimum|at minimum)(?![a-z]))"
 )
 MAX_AFTER = re.compile(
-    r"(?:\s?[^，。；,;.\d]{0,2}(?:及以下|或以下|以下|以内|之内|封顶|为限|为上限|内(?![容部])|or less|or fewer|or below|and below|at most|maximum|or under))"
+    r"(?:\s?[^，。；,;.\d]{0,2}(?:及以下|或以下|以下|以内|之内|封顶|为限|为上限|内(?![容部])|or less|or fewer|or below|and below|at most|maximum|or under)(?![a-z]))"
 )
 
 FREE = re.compile(
