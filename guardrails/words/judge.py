@@ -9,7 +9,7 @@ from __future__ import annotations
 from guardrails.words.ordinary import chinese_words, cost, english_words, is_alphabetic, is_han
 from guardrails.words.pattern import Pattern
 from guardrails.words.reading import Reading, number_on, spaced_on, too_wide
-from guardrails.words.skeleton import digit_of
+from guardrails.words.skeleton import digit_of, same_numeral
 from guardrails.words.term import Boundary, Level, Term
 
 TERM = 28
@@ -57,7 +57,7 @@ def _swaps(pattern: Pattern, reading: Reading) -> bool | None:
     for wanted, found, original in zip(pattern.letters, reading.letters, reading.originals, strict=True):
         if wanted == found:
             exact += 1
-        elif digit_of(wanted) and digit_of(wanted) == digit_of(found):
+        elif same_numeral(wanted, found):
             numerals += 1
         elif ({wanted, found} == {"i", "l"} and original in "I|") or (
             bool(digit_of(wanted)) != bool(digit_of(found)) and not is_han(wanted) and not is_han(found)

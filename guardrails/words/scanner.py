@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from guardrails.normalise import characters
+from guardrails.words.decode import END
 from guardrails.words.dictionary import Allowed, Dictionary
 from guardrails.words.judge import is_term
 from guardrails.words.ordinary import is_alphabetic
@@ -19,8 +20,6 @@ from guardrails.words.term import Action, Term
 
 _ALLOWED_REACH = 24
 """Characters an allowed phrase may have more in the text than it has letters, on either side of the term."""
-NEVER = 1 << 62
-"""When a candidate is judged that only the end of the text decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,14 @@ class Scanner:
         held = len(text)
         for start, end, number in candidates:
             first = int(places[start])
+            if _cannot_start(text, first, int(places[end - 1]) + 1):
+                # Nothing was held back for it.
+                continue
             needed, allowed = self._horizon(text, form, places, (start, end, number), last=last)
             if needed is None:
                 held = min(held, first)
                 continue
-            certain = needed + base if needed <= len(text) else NEVER
+            certain = needed + base if needed <= len(text) else END
             if certain <= seen:
                 continue
             for term in () if allowed else self._terms(text, places, start, end, number):
@@ -115,7 +117,7 @@ class Scanner:
         at = max(0, len(form) - len(engine))
         while (at := engine.opening(form, at)) < len(form):
             place = int(places[at])
-            if not _inside_word(text, place) and not _torn(text, place):
+            if not _cannot_start(text, place, len(text)):
                 return place
             at += 1
         return len(text)
@@ -147,6 +149,11 @@ def _covered(
     return int(places[end + len(phrase.after) - 1]) + 1, True
 
 
+def _cannot_start(text: str, place: int, end: int) -> bool:
+    """Whether no term starts at `place` and reaches `end`, whatever follows."""
+    return _inside_word(text, place) or _torn(text, place, end)
+
+
 def _inside_word(text: str, place: int) -> bool:
     """Whether an alphabetic word has begun before `place`: terms are whole words."""
     here = plain(text[place])
@@ -154,12 +161,12 @@ def _inside_word(text: str, place: int) -> bool:
     return bool(before) and is_alphabetic(here[0]) and is_alphabetic(before[-1])
 
 
-def _torn(text: str, place: int) -> bool:
-    """Whether more separators follow somewhere than a term may have between its letters."""
-    if len(text) - place <= LONGEST_GAP:
+def _torn(text: str, place: int, end: int) -> bool:
+    """Whether more separators stand somewhere than a term may have between its letters."""
+    if end - place <= LONGEST_GAP:
         return False
     run = 0
-    for char in text[place:]:
+    for char in text[place:end]:
         run = 0 if plain(char) else run + bool(characters().fold(char))
         if run > LONGEST_GAP:
             return True

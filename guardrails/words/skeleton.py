@@ -53,6 +53,11 @@ def digit_of(letter: str) -> str:
     return digit if digit.isascii() and digit.isdigit() else ""
 
 
+def same_numeral(one: str, other: str) -> bool:
+    """Whether two letters are the same numeral in two forms: 三 3, 拾 十."""
+    return _NUMERALS.get(one, one) == _NUMERALS.get(other, other)
+
+
 @cache
 def _table() -> _Table:
     return _Table()

@@ -138,6 +138,13 @@ def test_what_follows_too_many_separators_is_no_longer_waited_for() -> None:
     assert out + stream.feed("麻") + stream.finish() == text + "麻"
 
 
+def test_ten_thousand_invisible_characters_hide_nothing() -> None:
+    words = check("大麻")
+    text = "买大" + "\u200b" * 10_000 + "麻"
+    assert streamed(words, list(text)) == ("买", True)
+    assert streamed(words, [text]) == ("买", True)
+
+
 def test_nothing_follows_a_denied_term() -> None:
     assert streamed(check("大麻"), ["有大", "麻卖", "吗", "大家好"]) == ("有", True)
 
