@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -10,7 +12,10 @@ from adapters.training.data.convert import BETTER, GOOD
 from adapters.training.data.convert import convert as convert_rows
 from adapters.training.data.lines import BadRows
 from adapters.training.data.shapes import Shape
+from adapters.training.data.synthesis import card_path
+from adapters.training.data.synthesis import synthesise as make_dialogues
 from app.commands.client import fail, out
+from guardrails.problem import PolicyProblem
 
 app = typer.Typer(no_args_is_help=True, help="Training data: converted, read, checked, made.")
 
@@ -31,3 +36,39 @@ def convert(
     left = f", {done.left_out} left out" if done.left_out else ""
     out.print(f"{done.read} rows read, {done.written} written{left}", highlight=False)
     out.print(f"sha256 {done.digest}", highlight=False)
+
+
+@app.command()
+def synthesise(
+    policy: Path = typer.Option(..., help="Policy folder; its documents are what is asked about."),
+    target: Path = typer.Option(..., "--out", help="JSON lines to write; a card is written beside."),
+    count: int = typer.Option(1000, min=1, max=10_000_000),
+    seed: int = typer.Option(0, min=0),
+    grounded: float = typer.Option(0.5, min=0, max=1, help="Share written as the gateway asks its engine."),
+    held_out: Path | None = typer.Option(None, help="File for questions on facts kept from training."),
+    held_out_share: float = typer.Option(0.1, min=0, max=0.9, help="Share of the facts kept."),
+    today: datetime | None = typer.Option(
+        None, formats=["%Y-%m-%d"], help="The day whose documents are in force. Default: today."
+    ),
+) -> None:
+    """Make dialogues from a policy's documents by rule: right answers, many wordings, the same for a seed."""
+    day = (today or datetime.now(UTC).astimezone()).date()
+    began = time.monotonic()
+    try:
+        card = make_dialogues(
+            policy, target, count=count, seed=seed, today=day, grounded=grounded,
+            held_out=held_out, held_out_share=held_out_share,
+        )  # fmt: skip
+    except (PolicyProblem, ValueError, OSError) as error:
+        fail(str(error))
+    made = card.rows + card.held_out_rows
+    out.print(
+        f"{made} dialogues in {time.monotonic() - began:.1f} s: {card.rows} to {target}", highlight=False
+    )
+    if held_out:
+        out.print(f"{card.held_out_rows} on facts held out to {held_out}", highlight=False)
+    if made < count:
+        out.print(f"[yellow]The documents gave no more than {made} different ones.[/yellow]", highlight=False)
+    out.print(", ".join(f"{kind} {number}" for kind, number in card.kinds.items()), highlight=False)
+    out.print(f"{card.facts_covered:.1%} of {card.facts} facts asked about; long tail {card.long_tail:.1%}")
+    out.print(f"sha256 {card.sha256}; card {card_path(target)}", highlight=False)

@@ -1,0 +1,288 @@
+"""Dialogues made by rule from a knowledge base: the answers are the documents' own statements.
+
+A rule decides what is asked (a table's cell, a clause, a value to confirm, a second question that leans on the
+first, something the documents do not say, something of another world), wordings and noise decide how. A part of
+the dialogues is written as the gateway asks its engine: a few facts, right and beside the point, and the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import accumulate
+from random import Random
+from typing import Any, TypeVar
+
+from adapters.training.data.askable import CELL, CONDITION, QUESTION, SECTION, Askable, askables
+from adapters.training.data.noise import noisy
+from adapters.training.data.wordings import Wordings, WordingsFile
+from guardrails.answers.grounding import MAX_FACT_CHARACTERS, MAX_FACTS, grounded_messages
+from guardrails.knowledge.fact import Fact, Knowledge
+from guardrails.message import Message
+from guardrails.policy.replies import Replies
+
+Item = TypeVar("Item")
+
+LANGUAGES = ("zh", "en")
+ATTEMPTS = 30
+"""Draws for a dialogue that is not there yet, before it is given up."""
+TAIL = 0.5
+"""The share of questions drawn from all there is to ask in turn; the others ask the popular over and over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One dialogue. `facts`: ids of those the answers rest on; empty where nobody can know the answer."""
+
+    kind: str
+    lang: str
+    turns: tuple[tuple[str, str], ...]
+    facts: tuple[str, ...]
+    held_out: bool = False
+
+    def row(self, number: int, seed: int) -> dict[str, Any]:
+        """As a row of messages."""
+        return {
+            "messages": [{"role": role, "content": text} for role, text in self.turns],
+            "id": f"{seed}-{number}",
+            "kind": self.kind,
+            "lang": self.lang,
+            "facts": list(self.facts),
+        }
+
+
+class Rules:
+    """What dialogues are made from; unchangeable, so that a seed and a number always give the same dialogue."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        wordings: WordingsFile,
+        replies: Replies,
+        *,
+        grounded: float = 0.5,
+        held_out: float = 0.0,
+    ) -> None:
+        """`grounded`: share of the dialogues written as the gateway asks its engine. Raises ValueError.
+
+        `held_out`: share of the facts, and of the questions nobody can answer, that are kept for measuring.
+        """
+        self.asked = askables(knowledge.facts, wordings)
+        if not self.asked:
+            raise ValueError("the policy's documents hold no fact that can be asked")
+        self.fact_count = len(knowledge.facts)
+        self._wordings = wordings
+        self._replies = replies
+        self._grounded = grounded
+        self._tables = _grouped(knowledge.facts, lambda fact: fact.table)
+        self._sections = _grouped(knowledge.facts, lambda fact: f"{fact.source.doc_id} {fact.source.section}")
+        self._facts = knowledge.facts
+        self._held_share = held_out
+        self._held = frozenset(fact.id for fact in knowledge.facts if is_held_out(fact.id, held_out))
+        self._cells = _grouped(
+            [one for one in self.asked if one.kind == CELL], lambda one: one.facts[0].table
+        )
+        self._of_kind = {
+            "cell": [one for one in self.asked if one.kind == CELL],
+            "clause": [one for one in self.asked if one.kind != CELL],
+            "confirm": [one for one in self.asked if one.value and one.rivals],
+            "follow_up": [one for one in self.asked if one.kind == CELL and not one.within],
+            "unknown": [one for one in self.asked if one.kind == CELL],
+            "out_of_scope": list(self.asked),
+        }
+        everything = "\n".join(fact.statement + fact.topic for fact in knowledge.facts).lower()
+        self._undocumented = {lang: _absent(wordings.of(lang).undocumented, everything) for lang in LANGUAGES}
+        self._invented = {lang: _absent(wordings.of(lang).invented, everything) for lang in LANGUAGES}
+        subjects = {one.subject.lower() for one in self.asked if len(one.subject) > 1}
+        self._foreign = {
+            lang: [
+                text for text in wordings.of(lang).out_of_scope if not any(one in text for one in subjects)
+            ]
+            for lang in LANGUAGES
+        }
+        self._kinds = [kind for kind, one in self._of_kind.items() if one]
+        shares = wordings.shares.model_dump()
+        self._bounds = list(accumulate(shares[kind] for kind in self._kinds))
+
+    def dialogue(self, seed: int, number: int, attempt: int = 0) -> Made:
+        """Dialogue `number` (from 0) of a seed; another `attempt` makes another one."""
+        rng = Random(f"{seed}/{number}/{attempt}")
+        (kind,) = rng.choices(self._kinds, cum_weights=self._bounds)
+        one = self._drawn(self._of_kind[kind], number, rng)
+        return self._MAKERS[kind](self, one, rng)
+
+    def _drawn(self, among: Sequence[Askable], number: int, rng: Random) -> Askable:
+        if rng.random() < TAIL:
+            return among[(number * 7919 + rng.randrange(3)) % len(among)]
+        return among[min(int(rng.paretovariate(0.6)) * 31 % len(among), len(among) - 1)]
+
+    def _asked_for(self, one: Askable, rng: Random) -> Made:
+        kept = [one.subject, one.attribute, *([one.topic] if one.within else [])]
+        question = self._dressed(self._question(one, rng), kept, one.lang, rng)
+        return self._told(one.kind, one, [question], [one.answer], one.facts, rng)
+
+    def _confirm(self, one: Askable, rng: Random) -> Made:
+        words = self._wordings.of(one.lang)
+        right = rng.random() < 0.5
+        value = one.value if right else rng.choice(one.rivals)
+        asked = self._placed(rng.choice(words.confirm).format(
+            subject=one.subject, attribute=one.attribute, value=value
+        ), one, rng)  # fmt: skip
+        question = self._dressed(asked, [one.subject, one.attribute, value, one.topic], one.lang, rng)
+        answer = rng.choice(words.yes if right else words.no).format(answer=one.answer)
+        return self._told("confirm", one, [question], [answer], one.facts, rng)
+
+    def _follow_up(self, one: Askable, rng: Random) -> Made:
+        words = self._wordings.of(one.lang)
+        near = self._cells[one.facts[0].table]
+        same = [other for other in near if other.subject == one.subject and other.attribute != one.attribute]
+        alike = [other for other in near if other.attribute == one.attribute and other.subject != one.subject]
+        if not same and not alike:
+            return self._asked_for(one, rng)
+        if same and (not alike or rng.random() < 0.5):
+            other = rng.choice(same)
+            second = rng.choice(words.follow_attribute).format(attribute=other.attribute)
+        else:
+            other = rng.choice(alike)
+            second = rng.choice(words.follow_subject).format(subject=other.subject)
+        first = self._dressed(self._question(one, rng), [one.subject, one.attribute], one.lang, rng)
+        second = noisy(second, [other.subject, other.attribute], one.lang, rng)
+        made = self._told("follow_up", one, [first, second], [one.answer, other.answer], other.facts, rng)
+        earlier = tuple(fact.id for fact in one.facts)
+        return replace(
+            made, facts=earlier + made.facts, held_out=made.held_out or bool(self._held & {*earlier})
+        )
+
+    def _unknown(self, one: Askable, rng: Random) -> Made:
+        words = self._wordings.of(one.lang)
+        subject, attribute = one.subject, one.attribute
+        strange, invented = self._undocumented[one.lang], self._invented[one.lang]
+        if not strange and not invented:
+            return self._asked_for(one, rng)
+        if strange and (not invented or rng.random() < 0.5):
+            attribute = rng.choice(strange)
+        else:
+            subject = rng.choice(invented) + (subject if one.lang == "zh" else f" {subject}")
+        asked = rng.choice(words.ask["any"]).format(subject=subject, attribute=attribute)
+        question = self._dressed(asked, [subject, attribute], one.lang, rng)
+        return self._told("unknown", one, [question], [self._replies.text("unknown", one.lang)], (), rng)
+
+    def _out_of_scope(self, one: Askable, rng: Random) -> Made:
+        if not self._foreign[one.lang]:
+            return self._asked_for(one, rng)
+        frames = self._wordings.of(one.lang).scope_frames
+        asked = rng.choice(frames).format(lead=rng.choice(self._foreign[one.lang]))
+        question = self._dressed(asked, [], one.lang, rng)
+        answer = self._replies.text("out_of_domain", one.lang)
+        return self._told("out_of_scope", one, [question], [answer], (), rng)
+
+    _MAKERS: Mapping[str, Callable[[Rules, Askable, Random], Made]] = {
+        "cell": _asked_for, "clause": _asked_for, "confirm": _confirm, "follow_up": _follow_up,
+        "unknown": _unknown, "out_of_scope": _out_of_scope,
+    }  # fmt: skip
+
+    def _question(self, one: Askable, rng: Random) -> str:
+        words = self._wordings.of(one.lang)
+        if one.kind == QUESTION:
+            return one.subject
+        if one.kind == CELL:
+            forms = (*words.ask.get(one.group, ()), *words.ask["any"])
+            return self._placed(
+                rng.choice(forms).format(subject=one.subject, attribute=one.attribute), one, rng
+            )
+        if one.kind == SECTION:
+            return rng.choice(words.section).format(topic=one.topic)
+        forms = words.condition if one.kind == CONDITION else words.clause
+        return self._placed(rng.choice(forms).format(lead=one.subject), one, rng)
+
+    def _placed(self, question: str, one: Askable, rng: Random) -> str:
+        """With the topic before it, where the question alone could mean several things."""
+        words = self._wordings.of(one.lang)
+        return rng.choice(words.within).format(topic=one.topic) + question if one.within else question
+
+    def _dressed(self, question: str, kept: Sequence[str], lang: str, rng: Random) -> str:
+        words: Wordings = self._wordings.of(lang)
+        return noisy(rng.choice(words.before) + question + rng.choice(words.after), kept, lang, rng)
+
+    def _told(
+        self,
+        kind: str,
+        one: Askable,
+        questions: list[str],
+        answers: list[str],
+        facts: Sequence[Fact],
+        rng: Random,
+    ) -> Made:
+        """The turns; grounded ones end in the engine's prompt for the last question, as the gateway writes it."""
+        ids = tuple(fact.id for fact in facts)
+        held = bool(self._held & {*ids}) if ids else is_held_out(questions[-1], self._held_share)
+        shown = self._shown(one, facts, rng) if rng.random() < self._grounded else ()
+        if shown:
+            asked = [Message("user", question) for question in questions]
+            prompt = [(str(turn.role), turn.content) for turn in grounded_messages(shown, asked, one.lang)]
+            return Made(kind, one.lang, (*prompt, ("assistant", answers[-1])), ids, held)
+        turns: list[tuple[str, str]] = []
+        for question, answer in zip(questions, answers, strict=True):
+            turns += [("user", question), ("assistant", answer)]
+        return Made(kind, one.lang, tuple(turns), ids, held)
+
+    def _shown(self, one: Askable, facts: Sequence[Fact], rng: Random) -> tuple[Fact, ...]:
+        """The right facts among their neighbours; none where the prompt would cut one off."""
+        if len(facts) > MAX_FACTS or any(len(fact.statement) > MAX_FACT_CHARACTERS for fact in facts):
+            return ()
+        base = one.facts[0]
+        near = self._tables[base.table] if base.table else []
+        near = near + self._sections[f"{base.source.doc_id} {base.source.section}"]
+        near = [
+            fact
+            for fact in near
+            if fact not in facts and fact.statement not in one.answer and fact.id not in self._held
+        ]
+        wanted = rng.randrange(MAX_FACTS - len(facts) + 1) if facts else rng.randrange(1, MAX_FACTS + 1)
+        near = near or ([] if facts else [fact for fact in self._facts if fact.id not in self._held])
+        beside = list(dict.fromkeys(rng.choice(near) for _ in range(wanted))) if near else []
+        shown = [*facts, *beside]
+        rng.shuffle(shown)
+        return tuple(shown)
+
+
+def dialogues(rules: Rules, count: int, seed: int) -> Iterator[Made]:
+    """Up to `count` dialogues, no two alike and no question asked twice with different answers.
+
+    Fewer, where the documents are too small for so many: it ends at the first number for which `ATTEMPTS`
+    draws gave nothing new.
+    """
+    seen: dict[bytes, bytes] = {}
+    for number in range(count):
+        for attempt in range(ATTEMPTS):
+            made = rules.dialogue(seed, number, attempt)
+            asked, answer = _mark(made.turns[:-1]), _mark(made.turns[-1:])
+            if asked not in seen:
+                seen[asked] = answer
+                yield made
+                break
+        else:
+            return
+
+
+def _absent(words: Sequence[str], text: str) -> list[str]:
+    return [word for word in words if word.lower() not in text]
+
+
+def is_held_out(text: str, share: float) -> bool:
+    """Whether a fact's id, or a question, is among the share kept for measuring; it depends on the text only."""
+    mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(mark, "big") / 2**32 < share
+
+
+def _mark(turns: Sequence[tuple[str, str]]) -> bytes:
+    text = "\x1e".join("".join(text.split()).lower() for _, text in turns)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+
+
+def _grouped(items: Sequence[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
