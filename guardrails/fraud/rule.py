@@ -14,13 +14,14 @@ from guardrails.verdict import Decision
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`kind`: what it is about, for reports. `spread`: its signals may stand in several messages."""
+    """`kind`: what it is about, for reports. `spread`: signals that must stand in the last message so that earlier
+    ones may bring the rest; none for a rule of one message."""
 
     id: str
     kind: str
     when: Condition
     decision: Decision
-    spread: bool = False
+    spread: tuple[str, ...] = ()
 
 
 class RuleSet:
@@ -32,8 +33,13 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
+        self._names = {rule.id: rule.when.names() for rule in self.rules}
         self._strict = _compiled(rule.when.expression() for rule in self.rules)
         self._loose = _compiled(rule.when.expression(loose=True) for rule in self.rules)
+
+    def names(self, ids: Iterable[str]) -> frozenset[str]:
+        """The signals these rules speak of."""
+        return frozenset[str]().union(*(self._names[id_] for id_ in ids))
 
     def applies(self, signals: Iterable[str]) -> list[Rule]:
         """The rules that hold for these signals."""

@@ -126,7 +126,9 @@ def _joins(char: str) -> bool:
 
 @cache
 def _characters() -> dict[int, str]:
-    return simplified() | {ord(char): to for char, to in _ALIKE.items()}
+    alike = {ord(char): to for char, to in _ALIKE.items()}
+    simple = {code: alike.get(ord(str(to)), to) for code, to in simplified().items()}
+    return simple | alike
 
 
 @cache

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from guardrails.answers.answers import load_answers
 from guardrails.attack.detect import load_attack
+from guardrails.fraud.source import load_fraud
 from guardrails.handoff.wish import load_handoff
 from guardrails.policy.documents import DocumentAnswers
 from guardrails.policy.folder import PolicyFolder
@@ -18,37 +18,8 @@ from guardrails.policy.settings import Mode, PolicyFile
 from guardrails.policy.yaml_source import read_yaml
 from guardrails.privacy.check import load_privacy
 from guardrails.problem import PolicyProblem
-from guardrails.verdict import Decision, Verdict
 from guardrails.words import WordCheck
 from guardrails.words.lists import read_lists
-
-
-class _Pass:
-    def feed(self, text: str) -> str:
-        return text
-
-    def finish(self) -> str:
-        return ""
-
-    def verdicts(self) -> tuple[Verdict, ...]:
-        return ()
-
-
-class _Absent:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, text: str) -> Verdict:
-        return Verdict(self.name, Decision.ALLOW)
-
-    def check(self, text: str, *more: Any) -> Verdict:
-        return Verdict(self.name, Decision.ALLOW)
-
-    def mask(self, text: str) -> tuple[str, Verdict]:
-        return text, Verdict(self.name, Decision.ALLOW)
-
-    def open(self) -> _Pass:
-        return _Pass()
 
 
 def load_policy(folder: str | Path, *, today: date | None = None, cache_dir: Path | None = None) -> Policy:
@@ -74,7 +45,7 @@ def load_policy(folder: str | Path, *, today: date | None = None, cache_dir: Pat
         settings=settings,
         replies=replies,
         words=WordCheck(lists.deny, lists.allow, settings.words.engine),
-        fraud=_Absent("fraud"),
+        fraud=load_fraud(path / "fraud.yaml"),
         privacy=load_privacy(path, (settings.hotline, settings.police, settings.antifraud)),
         attack=load_attack(),
         handoff=load_handoff(),
