@@ -28,7 +28,7 @@ help:
 serve: $(GATEWAY_STAMP) $(PLUGIN_STAMP)
 	@$(ATELIER) serve
 
-test: check $(PLUGIN_STAMP) model
+test: check $(PLUGIN_STAMP) $(TRAINER_STAMP) model
 	$(PY) -m pytest --durations=15 $(PYTEST_ARGS)
 
 check: $(DEV_STAMP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import adapters, audit, data, doctor, guardrails, keys, processes, release, serve
+from app.commands import adapters, audit, data, doctor, guardrails, keys, processes, release, serve, train
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Tailor-made assistants over one base model."
@@ -18,6 +18,7 @@ app.add_typer(guardrails.app, name="guardrails")
 processes.add(app)
 serve.add(app)
 doctor.add(app)
+train.add(app)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from app.commands.client import KeyOption, UrlOption, connect, fail, out
+from guardrails.problem import PolicyProblem
 
 _REQUEST_SECONDS = 120.0
 
@@ -38,7 +39,10 @@ def evaluate(
     if claims is not None:
         from guardrails.evaluation import claims as checker  # noqa: PLC0415
 
-        report["claims"] = checker.evaluate_claims(checker.read_claims(claims))
+        try:
+            report["claims"] = checker.evaluate_claims(checker.read_claims(claims))
+        except (PolicyProblem, OSError, UnicodeDecodeError) as error:
+            fail(f"{claims} cannot be read as claims: {error}")
     if texts is not None:
         if deny is None:
             fail("--texts needs --deny, a file with one denied term a line.")

@@ -48,15 +48,14 @@ class YamlSource:
     root: yaml.Node | None
 
     def line(self, place: Sequence[str | int]) -> int | None:
-        """The line of the value at `place`, or of its nearest parent there is."""
-        node, found = self.root, None
-        for step in (None, *place):
-            if step is not None:
-                node = _child(node, step)
-            if node is None:
-                break
-            found = node.start_mark.line + 1
-        return found
+        """The line of the value at `place`, or of its nearest parent there is.
+
+        A step that is not in the file is passed over: pydantic names the member of a union that it tried.
+        """
+        node = self.root
+        for step in place:
+            node = _child(node, step) or node
+        return node.start_mark.line + 1 if node is not None else None
 
     def problem(self, message: str, place: Sequence[str | int] = ()) -> PolicyProblem:
         """What is wrong with the value at `place`."""

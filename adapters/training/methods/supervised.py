@@ -1,0 +1,233 @@
+"""Supervised fine-tuning on conversations: LoRA, or every weight. The loss counts the answers' tokens alone.
+
+Not supported: packing (without a variable-length attention kernel, rows packed together would see each other),
+QLoRA, and several machines.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    EarlyStoppingCallback,
+    PrinterCallback,
+    TrainerCallback,
+    set_seed,
+)
+from trl import SFTConfig, SFTTrainer
+
+from adapters.training.encoding import Encoded
+from adapters.training.method import Job, Progress, Trained
+from adapters.training.recipe import Full, Lora
+
+LAST_STEPS = 10
+"""Whose mean is the training loss that is reported."""
+WHOLE = ".whole"
+"""Written into a checkpoint after everything else: one without it was cut off and is not resumed from."""
+
+
+def train(
+    job: Job,
+    settings: Lora | Full,
+    tokenizer: Any,
+    rows: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    tell: Progress,
+) -> Trained:
+    """Train, or go on where an earlier run of the same job was cut off. Blocking, minutes to hours.
+
+    Raises OSError when a checkpoint cannot be written; the last whole one stays.
+    """
+    set_seed(job.seed)
+    checkpoints = job.out / "checkpoints"
+    resume = last_whole_checkpoint(checkpoints)
+    # Small steps vanish when they are added to bfloat16 weights, so what is learnt is kept in single precision:
+    # all of a full model, and by PEFT itself the adapter.
+    dtype = torch.bfloat16 if isinstance(settings, Lora) else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype)
+    if isinstance(settings, Lora):
+        model = get_peft_model(model, _lora_config(settings))
+    trainer = SFTTrainer(
+        model=model,
+        args=_arguments(job, settings, checkpoints, measured=bool(held_out)),
+        train_dataset=_dataset(rows),
+        eval_dataset=_dataset(held_out) if held_out else None,
+        processing_class=tokenizer,
+        callbacks=_callbacks(settings, tell),
+    )
+    trainer.remove_callback(PrinterCallback)  # `tell` shows the steps
+    before = _held_out_loss(trainer) if held_out and resume is None else _recorded_loss(checkpoints)
+    if before is not None and resume is None:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        (checkpoints / "base_loss").write_text(repr(before), encoding="ascii")
+    with _write_failures_as_os_errors():
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    curves = _curves(trainer.state.log_history)
+    last = [loss for _, loss in curves["train"][-LAST_STEPS:]]
+    figures = {"steps": float(trainer.state.global_step), "train_loss": sum(last) / len(last)}
+    if held_out:
+        figures["held_out_loss"] = _held_out_loss(trainer)
+        if before is not None:
+            figures["base_held_out_loss"] = before
+    kind: Literal["adapter", "model"] = "adapter" if isinstance(settings, Lora) else "model"
+    folder = _save(trainer.model, tokenizer, job, kind)
+    return Trained(kind, folder, figures, curves)
+
+
+@contextmanager
+def _write_failures_as_os_errors() -> Iterator[None]:
+    """safetensors and torch say in errors of their own that a file could not be written."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if re.search(r"I/O error|writing file|No space left", str(error)):
+            raise OSError(f"a checkpoint could not be written ({error})") from error
+        raise
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; what was cut off is removed."""
+    whole: dict[int, Path] = {}
+    for path in folder.glob("checkpoint-*"):
+        if (path / WHOLE).exists():
+            whole[int(path.name.rsplit("-", 1)[1])] = path
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    return whole[max(whole)] if whole else None
+
+
+def _lora_config(settings: Lora) -> LoraConfig:
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        use_rslora=settings.rslora,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _arguments(job: Job, settings: Lora | Full, checkpoints: Path, *, measured: bool) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        seed=job.seed,
+        data_seed=job.seed,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch,
+        gradient_accumulation_steps=settings.accumulate,
+        activation_checkpointing=settings.gradient_checkpointing,
+        bf16=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        save_steps=settings.checkpoint_every,
+        save_total_limit=2,
+        eval_strategy="steps" if measured else "no",
+        eval_steps=settings.checkpoint_every,
+        load_best_model_at_end=measured and settings.patience is not None,
+        metric_for_best_model="eval_loss" if measured else None,
+        greater_is_better=False if measured else None,
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
+def _dataset(rows: Sequence[Encoded]) -> Dataset:
+    return Dataset.from_dict(
+        {"input_ids": [list(row.ids) for row in rows], "labels": [list(row.labels) for row in rows]}
+    )
+
+
+def _callbacks(settings: Lora | Full, tell: Progress) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = [_Teller(tell), _MarkWhole()]
+    if settings.patience is not None:
+        callbacks.append(EarlyStoppingCallback(settings.patience))
+    return callbacks
+
+
+class _Teller(TrainerCallback):  # type: ignore[misc]
+    """Hands every step's figures to whoever shows them."""
+
+    def __init__(self, tell: Progress) -> None:
+        self._tell = tell
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        figures = {
+            name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)
+        }
+        self._tell.step(state.global_step, state.max_steps, figures)
+
+
+class _MarkWhole(TrainerCallback):  # type: ignore[misc]
+    """Marks a checkpoint once all of it is written."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+
+
+def _held_out_loss(trainer: SFTTrainer) -> float:
+    """Nats per answer token."""
+    loss = float(trainer.evaluate()["eval_loss"])
+    if not math.isfinite(loss):
+        raise ValueError(f"the held-out loss is {loss}: lower method.learning_rate")
+    return loss
+
+
+def _recorded_loss(checkpoints: Path) -> float | None:
+    file = checkpoints / "base_loss"
+    return float(file.read_text(encoding="ascii")) if file.exists() else None
+
+
+def _save(model: Any, tokenizer: Any, job: Job, kind: str) -> Path:
+    """Written aside and renamed, so that what carries the name is whole."""
+    folder = job.out / kind
+    aside = job.out / f".{kind}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    model.save_pretrained(aside)
+    if kind == "model":
+        tokenizer.save_pretrained(aside)
+    else:
+        (aside / "README.md").unlink(missing_ok=True)
+        _settle_config(aside / "adapter_config.json", job.base.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+    return folder
+
+
+def _settle_config(file: Path, base: str) -> None:
+    """The same bytes every time (PEFT keeps the modules in a set), and no path of this machine."""
+    config = orjson.loads(file.read_bytes())
+    config["base_model_name_or_path"] = base
+    config["target_modules"] = sorted(config["target_modules"])
+    file.write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+def _curves(history: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for entry in history:
+        for shown, key in (("train", "loss"), ("held out", "eval_loss")):
+            if key in entry:
+                curves.setdefault(shown, []).append((int(entry["step"]), float(entry[key])))
+    return curves

@@ -1,0 +1,173 @@
+"""A training recipe: one YAML file says what is learnt from what, how, and when it is good enough."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from adapters.package import is_name
+from guardrails.policy.yaml_source import read_yaml
+from guardrails.problem import PolicyProblem
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM can serve; other ranks train and are then refused by the engine."""
+Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LINEAR: tuple[Module, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Strict):
+    """What it learns from. Paths are from the recipe's folder."""
+
+    train: Path
+    held_out: Path | None = None
+    system: str = ""
+    """Put before a row without a system message: the assistant's own, so that training sees what serving sends."""
+    max_tokens: Annotated[int, Field(ge=16, le=32768)] = 512
+    """A longer row stops the run: cutting it would train on half an answer."""
+
+
+class Schedule(_Strict):
+    """How long and how fast, the same for every supervised method."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+    epochs: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Ends earlier than the epochs would."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 4
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 50
+    """Steps; also how often the held-out rows are measured."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many measurements without a lower held-out loss, and keep the best."""
+    gradient_checkpointing: bool = False
+    """Half the speed for much less memory."""
+
+
+class Lora(Schedule):
+    """Low-rank adaptation: the base stays, a small adapter is learnt."""
+
+    kind: Literal["lora"]
+    rank: int = 16
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    rslora: bool = False
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    targets: tuple[Module, ...] = LINEAR
+
+    @model_validator(mode="after")
+    def _servable(self) -> Lora:
+        if self.rank not in RANKS:
+            raise ValueError(f"rank {self.rank}: vLLM serves {', '.join(map(str, RANKS))}")
+        if not self.targets:
+            raise ValueError(f"targets is empty; name some of {', '.join(LINEAR)}")
+        return self
+
+
+class Full(Schedule):
+    """Every weight of the base model is learnt; the result is a base model of its own, not an adapter."""
+
+    kind: Literal["full"]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+
+
+class Package(_Strict):
+    """What becomes of an adapter that was learnt."""
+
+    sign_with: Path | None = None
+    """An unencrypted PEM key on P-256, P-384 or P-521."""
+    push_to: str | None = None
+    """A running gateway, e.g. http://127.0.0.1:8080."""
+    key_file: Path | None = None
+    """Holds the API key for it (scope adapters)."""
+
+    @model_validator(mode="after")
+    def _pushable(self) -> Package:
+        if self.push_to is not None and self.key_file is None:
+            raise ValueError("push_to needs key_file, the file with an API key that has the scope adapters")
+        return self
+
+
+class Gate(_Strict):
+    """Bars below which nothing is packaged."""
+
+    max_held_out_loss: Annotated[float, Field(gt=0)] | None = None
+    """Nats per answer token on the held-out rows."""
+    min_gain: Annotated[float, Field(ge=0)] = 0.0
+    """By how much the held-out loss has to fall from the base model's."""
+
+
+class Recipe(_Strict):
+    """One run, whole."""
+
+    name: str
+    base: Path
+    out: Path
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: Data
+    method: Annotated[Lora | Full, Field(discriminator="kind")]
+    gate: Gate = Gate()
+    package: Package = Package()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if not is_name(self.name):
+            raise ValueError(
+                f"name {self.name!r}: lower-case letters, digits and hyphens, as in an adapter's name"
+            )
+        if self.data.held_out is None:
+            if self.method.patience is not None:
+                raise ValueError("method.patience needs data.held_out to measure on")
+            if self.gate.max_held_out_loss is not None or self.gate.min_gain > 0:
+                raise ValueError("the gate needs data.held_out to measure on")
+        if self.package.push_to is not None and self.method.kind == "full":
+            raise ValueError(
+                "push_to: a fully tuned model is not an adapter; serve its folder with ATELIER_MODEL"
+            )
+        return self
+
+    def digest(self) -> str:
+        """sha256 (hex) of what shapes the result; not of where it is written, nor of the data's content."""
+        shaping = self.model_dump(
+            mode="json", exclude={"out": True, "base": True, "package": True, "gate": True}
+        )
+        shaping["data"] = {key: shaping["data"][key] for key in ("system", "max_tokens")}
+        return sha256(orjson.dumps(shaping, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe, its paths made absolute. Raises PolicyProblem with file, line and field."""
+    source = read_yaml(path)
+    recipe = source.parse(Recipe)
+    folder = path.resolve().parent
+
+    def whole(part: Path | None) -> Path | None:
+        return None if part is None else (folder / part.expanduser()).resolve()
+
+    data = recipe.data.model_copy(
+        update={"train": whole(recipe.data.train), "held_out": whole(recipe.data.held_out)}
+    )
+    package = recipe.package.model_copy(
+        update={"sign_with": whole(recipe.package.sign_with), "key_file": whole(recipe.package.key_file)}
+    )
+    recipe = recipe.model_copy(
+        update={"base": whole(recipe.base), "out": whole(recipe.out), "data": data, "package": package}
+    )
+    files = {"data.train": data.train, "data.held_out": data.held_out, "package.sign_with": package.sign_with}
+    for field, file in files.items():
+        if file is not None and not file.is_file():
+            raise PolicyProblem(path, f"{file} is not there", source.line(field.split(".")), field)
+    if not (recipe.base / "config.json").is_file():
+        message = (
+            f"{recipe.base} holds no config.json; `make model` prepares the default one under var/models"
+        )
+        raise PolicyProblem(path, message, source.line(["base"]), "base")
+    return recipe

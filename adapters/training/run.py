@@ -1,0 +1,186 @@
+"""One training run, from recipe to package: check everything first, train, hold the result to its bars, pack it.
+
+A run can be killed at any point and started again: what it had finished is not done twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from transformers import AutoTokenizer
+
+from adapters.training.behaviour_record import record
+from adapters.training.card_writer import write_package
+from adapters.training.conversation import digest_of, read_conversations
+from adapters.training.encoding import Encoded, encode_all
+from adapters.training.method import Job, Progress, Trained
+from adapters.training.methods import supervised
+from adapters.training.plan import Plan, make_plan, require
+from adapters.training.recipe import Recipe
+from adapters.training.report import write_report
+from adapters.vllm_plugin.base_model import fingerprint
+
+RESULT = "result.json"
+_IDENTITY = "run.json"
+
+
+class RunRefused(RuntimeError):
+    """The message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything read and checked, nothing trained yet."""
+
+    recipe: Recipe
+    tokenizer: Any
+    rows: tuple[Encoded, ...]
+    held_out: tuple[Encoded, ...]
+    data_digest: str
+    plan: Plan
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Read and check the data against the model. Raises BadRows, TooLittle, ValueError, OSError."""
+    tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    data = recipe.data
+    train = read_conversations(data.train, data.system)
+    kept = read_conversations(data.held_out, data.system) if data.held_out is not None else ()
+    rows = encode_all(tokenizer, train, data.max_tokens, data.train.name)
+    held_out = (
+        encode_all(tokenizer, kept, data.max_tokens, data.held_out.name) if data.held_out is not None else ()
+    )
+    plan = make_plan(recipe, rows, held_out)
+    require(plan, recipe.out)
+    return Prepared(recipe, tokenizer, rows, held_out, digest_of(train + kept), plan)
+
+
+def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, Any]:
+    """Train, gate, pack; returns what `result.json` holds. Raises RunRefused, NotServable, OSError."""
+    recipe = prepared.recipe
+    with _alone(recipe.out):
+        _same_run(prepared)
+        finished = recipe.out / RESULT
+        if finished.exists():
+            return dict(orjson.loads(finished.read_bytes()))
+        started = time.monotonic()
+        trained = _train(prepared, tell)
+        below = gate_problems(recipe, trained.figures)
+        result: dict[str, Any] = {
+            "name": recipe.name,
+            "kind": trained.kind,
+            "folder": str(trained.folder),
+            "figures": dict(trained.figures),
+            "seconds": round(time.monotonic() - started, 1),
+            "passed": not below,
+            "below": below,
+        }
+        if not below and trained.kind == "adapter":
+            result["version"] = _package(prepared, trained)
+        _report(prepared, trained, result, recipe_text)
+        _write(finished, result)
+        shutil.rmtree(recipe.out / "checkpoints", ignore_errors=True)
+        return result
+
+
+def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
+    """Which of the recipe's bars the figures do not reach."""
+    gate = recipe.gate
+    loss, base = figures.get("held_out_loss"), figures.get("base_held_out_loss")
+    problems = []
+    if gate.max_held_out_loss is not None and loss is not None and loss > gate.max_held_out_loss:
+        problems.append(f"held-out loss {loss:.3f} is above gate.max_held_out_loss {gate.max_held_out_loss}")
+    if gate.min_gain > 0 and loss is not None and base is not None and base - loss < gate.min_gain:
+        problems.append(f"held-out loss fell by {base - loss:.3f}, gate.min_gain is {gate.min_gain}")
+    return problems
+
+
+def _train(prepared: Prepared, tell: Progress) -> Trained:
+    recipe = prepared.recipe
+    job = Job(recipe.base, recipe.data.train, recipe.data.held_out, recipe.out, recipe.seed)
+    return supervised.train(job, recipe.method, prepared.tokenizer, prepared.rows, prepared.held_out, tell)
+
+
+def _package(prepared: Prepared, trained: Trained) -> str:
+    recipe = prepared.recipe
+    card = {
+        "dataset_digest": prepared.data_digest,
+        "recipe_digest": recipe.digest(),
+        "method": recipe.method.kind,
+        "seed": recipe.seed,
+        "evaluation": {name: round(value, 6) for name, value in sorted(trained.figures.items())},
+        "behaviour": record(recipe.base, trained.folder),
+    }
+    return write_package(trained.folder, recipe.name, recipe.base, card, recipe.package.sign_with)
+
+
+def _report(prepared: Prepared, trained: Trained, result: Mapping[str, Any], recipe_text: str) -> None:
+    outcome = (
+        "Not packaged: " + "; ".join(result["below"])
+        if result["below"]
+        else f"Packaged as {result['version']}"
+        if "version" in result
+        else f"A model of its own in {trained.folder.name}"
+    )
+    facts: Sequence[tuple[str, str]] = [
+        *prepared.plan.lines(),
+        ("base", prepared.recipe.base.name),
+        ("data digest", prepared.data_digest),
+        ("recipe digest", prepared.recipe.digest()),
+        ("time", f"{result['seconds']:.0f} s since this start"),
+    ]
+    write_report(
+        prepared.recipe.out / "report.html",
+        title=f"Training of {prepared.recipe.name}",
+        facts=facts,
+        figures=trained.figures,
+        curves=trained.curves,
+        outcome=outcome,
+        recipe=recipe_text,
+    )
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Prevents two runs writing checkpoints into one folder; the kernel drops the lock with its process."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunRefused(
+                f"another run writes to {out}; wait for it, or name another folder in out"
+            ) from None
+        yield
+
+
+def _same_run(prepared: Prepared) -> None:
+    """What lies in the folder must come from the same recipe, data and base, else resuming would mix two runs."""
+    recipe = prepared.recipe
+    identity = {
+        "recipe": recipe.digest(),
+        "data": prepared.data_digest,
+        "base": fingerprint(recipe.base),
+        "plan": asdict(prepared.plan)["steps"],
+    }
+    file = recipe.out / _IDENTITY
+    if file.exists() and orjson.loads(file.read_bytes()) != identity:
+        raise RunRefused(
+            f"{recipe.out} holds a run of another recipe, other data or another base; name another folder in out, "
+            "or remove this one"
+        )
+    _write(file, identity)
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+    aside.replace(path)
