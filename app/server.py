@@ -55,6 +55,8 @@ def run_gateway(settings: Settings) -> None:
         http=BoundedHead,
         ws="none",
         access_log=False,
+        # Nothing here uses a client's address.
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         date_header=False,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.chat.exchange import Exchange
 from app.chat.request import ChatCompletionRequest, CompletionRequest
@@ -63,15 +61,11 @@ def _authorization(scope: Scope) -> str:
     return ""
 
 
-def hot_routes() -> Mapping[str, ASGIApp]:
-    """What `POST` to a path means, for the envelope to call without a search through all routes."""
-    return {endpoint.path: CompletionsApp(endpoint) for endpoint in (CHAT, COMPLETION)}
-
-
-def add_routes(app: FastAPI, hot: Mapping[str, ASGIApp]) -> None:
-    """Tell the router of them, so that other methods get their 405."""
-    for path, resource in hot.items():
-        app.router.routes.insert(0, Route(path, resource, methods=["POST"]))
+def hot_routes() -> list[Route]:
+    """The two resources as routes whose endpoint is an ASGI application."""
+    return [
+        Route(endpoint.path, CompletionsApp(endpoint), methods=["POST"]) for endpoint in (CHAT, COMPLETION)
+    ]
 
 
 def describe(document: dict[str, Any]) -> None:

@@ -44,6 +44,8 @@ from app.record.metrics import Metrics
 log = logging.getLogger("atelier.chat")
 
 _EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+# Who has more does not notice a slot that is free a few microseconds after the answer.
+FEW_SLOTS = 64
 STREAM_BROKEN = "The engine stopped before the answer was complete. Send the request again."
 
 
@@ -96,8 +98,6 @@ class Turns:
         self._audit = audit
         self._metrics = metrics
         self._settings = settings
-        # Held here because the event loop itself holds tasks only weakly.
-        self._settling: set[asyncio.Task[None]] = set()
 
     async def answer(
         self,
@@ -119,14 +119,14 @@ class Turns:
                 else:
                     await self._generate(endpoint, exchange, result, receive, send)
             except ApiError as error:
-                await self._close(exchange, error.status, error.code)
+                self._close(exchange, error.status, error.code)
                 error.shown_headers = exchange.headers()
                 raise
             except ClientGone:
-                await self._close(exchange, 499, "client_gone")
+                self._close(exchange, 499, "client_gone")
             finally:
                 # Whatever went wrong, the request's slot and its record are not lost.
-                await self._close(exchange, 500, "internal_error")
+                self._close(exchange, 500, "internal_error")
 
     async def _admit(
         self, endpoint: Endpoint, exchange: Exchange, authorization: str, raw: bytes
@@ -222,7 +222,7 @@ class Turns:
                 if text := choice["message"].get("content") if "message" in choice else choice.get("text"):
                     exchange.on_text(text)
         answer["atelier"] = exchange.atelier()
-        await self._close(exchange, 200, "")
+        self._close(exchange, 200, "")
         await _send_json(exchange, answer, send)
 
     async def _stream(
@@ -265,7 +265,7 @@ class Turns:
             raise
         exchange.usage = rewriter.usage
         exchange.guarded(rail)
-        await self._close(exchange, 200, "")
+        self._close(exchange, 200, "")
         await send({"type": "http.response.body", "body": rewriter.close(exchange.atelier())})
 
     async def _relay(self, attempt: Attempt, rewriter: StreamRewriter, send: Send) -> None:
@@ -290,7 +290,7 @@ class Turns:
     ) -> None:
         """End a stream that cannot be completed: an error event, so that no client takes it for whole."""
         exchange.usage = rewriter.usage
-        await self._close(exchange, error.status, error.code)
+        self._close(exchange, error.status, error.code)
         await send({"type": "http.response.body", "body": event(error.body()) + DONE})
 
     async def _send_fixed(
@@ -300,7 +300,7 @@ class Turns:
         exchange.on_text(text)
         exchange.usage = {}
         chat, choices = endpoint is CHAT, int(body.get("n") or 1) * prompt_count(body)
-        await self._close(exchange, 200, "")
+        self._close(exchange, 200, "")
         if not body.get("stream"):
             await _send_json(exchange, fixed_answer(exchange, text, chat=chat, choices=choices), send)
             return
@@ -308,32 +308,33 @@ class Turns:
         chunk = fixed_chunk(exchange, text, chat=chat, choices=choices)
         await send({"type": "http.response.body", "body": event(chunk) + DONE})
 
-    async def _close(self, exchange: Exchange, status: int, code: str) -> None:
+    def _close(self, exchange: Exchange, status: int, code: str) -> None:
         """Release the request's slot and write it down; before its last byte, so that both can be relied on."""
         if exchange.closed:
             return
         exchange.closed = True
         outcome = "ok" if status == 200 else code
         self._settle(exchange, code)
-        if exchange.admission is not None and exchange.admission.lease:
-            # In this turn of the loop the release is written to the state server, so it is there before any
-            # request the client may send after its answer; its acknowledgement need not hold up the answer.
-            await asyncio.sleep(0)
         measure(exchange, self._metrics, status, code)
         if exchange.key is not None:
             # Last: a full spool raises, and then the slot must be free already.
             self._audit.record(audit_event(exchange, outcome))
 
     def _settle(self, exchange: Exchange, code: str) -> None:
-        """Begin to give the request's hold on its key's limits back."""
-        if exchange.admission is not None and exchange.admission.lease:
-            # Who leaves before the engine has counted keeps what was reserved: leaving must not be the way
-            # around a token limit.
-            unknown = code == "client_gone" and exchange.usage is None
-            used = exchange.admission.reserved if unknown else sum(exchange.tokens)
-            settling = asyncio.create_task(self._limiter.settle(exchange.admission, used))
-            self._settling.add(settling)
-            settling.add_done_callback(self._settling.discard)
+        """Give the request's hold on its key's limits back."""
+        admission, key = exchange.admission, exchange.key
+        if admission is None or key is None or not admission.lease:
+            return
+        # Who leaves before the engine has counted keeps what was reserved: leaving must not be the way
+        # around a token limit.
+        unknown = code == "client_gone" and exchange.usage is None
+        used = admission.reserved if unknown else sum(exchange.tokens)
+        if (key.limits.concurrency or 0) > FEW_SLOTS:
+            # The state server's work need not hold up the answer, which is sent in this turn of the loop.
+            asyncio.get_running_loop().call_soon(self._limiter.release, admission, used)
+        else:
+            # It is there before any request the client may send after its answer, through whichever gateway.
+            self._limiter.release(admission, used)
 
 
 def _assistant(exchange: Exchange) -> Assistant | None:

@@ -8,14 +8,15 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from app.identity.keys import KeyRecord, Limits
 from app.identity.limit_scripts import ADMIT, ADMITTED, CONCURRENCY, RENEW, REQUESTS, SETTLE, TOKENS
 from app.identity.local_limits import LocalLimits
-from app.state.connection import StateUnavailable, guarded
+from app.state.connection import StateUnavailable, guarded, is_outage
 from app.state.keyspace import Keyspace
 from app.state.lane import Lane
 
@@ -168,16 +169,7 @@ class Limiter:
 
     async def settle(self, admission: Admission, tokens_used: int) -> None:
         """Give the slot back and correct the reserved tokens. Never raises; a second call does nothing."""
-        # Popped before the first await, so that two calls for one admission cannot both pass.
-        if self._open.pop(admission.lease, None) is None:
-            return
-        delta = tokens_used - admission.reserved
-        self._local.settle(admission.key_id, admission.local_second, delta)
-        if admission.degraded:
-            return
-        settlement = _Settlement(admission.key_id, admission.lease, admission.second, delta)
-        if time.monotonic() < self._down_until:
-            self._pending.append(settlement)
+        if (settlement := self._end(admission, tokens_used)) is None:
             return
         try:
             await self._send(settlement)
@@ -189,10 +181,53 @@ class Limiter:
             self._pending.append(settlement)
             raise
 
+    def release(self, admission: Admission, tokens_used: int) -> None:
+        """`settle` without waiting for it.
+
+        Written to Redis when this returns, so it is there before whatever is sent anywhere after it.
+        """
+        if (settlement := self._end(admission, tokens_used)) is None:
+            return
+        answer = SETTLE.post(self._lane, *self._settling(settlement))
+        if answer is None:
+            self._pending.append(settlement)
+        else:
+            answer.add_done_callback(lambda done: self._released(settlement, done))
+
+    def _end(self, admission: Admission, tokens_used: int) -> _Settlement | None:
+        """Take the request off this process's books; what is to be sent now, if anything."""
+        # Before any await, so that two calls for one admission cannot both pass.
+        if self._open.pop(admission.lease, None) is None:
+            return None
+        delta = tokens_used - admission.reserved
+        self._local.settle(admission.key_id, admission.local_second, delta)
+        if admission.degraded:
+            return None
+        settlement = _Settlement(admission.key_id, admission.lease, admission.second, delta)
+        if time.monotonic() < self._down_until:
+            self._pending.append(settlement)
+            return None
+        return settlement
+
+    def _released(self, settlement: _Settlement, answer: asyncio.Future[Any]) -> None:
+        error = None if answer.cancelled() else answer.exception()
+        if isinstance(error, NoScriptError):
+            again = SETTLE.post(self._lane, *self._settling(settlement), whole=True)
+            if again is not None:
+                again.add_done_callback(lambda done: self._released(settlement, done))
+                return
+        if error is not None or answer.cancelled():
+            self._pending.append(settlement)
+        if error is not None and is_outage(error):
+            self._down_until = time.monotonic() + BREAK_SECONDS
+
+    def _settling(self, one: _Settlement) -> tuple[tuple[str, str], tuple[str, int, int]]:
+        keys = (self._names.limit_window(one.key_id), self._names.limit_live(one.key_id))
+        return keys, (one.lease, one.second, one.delta)
+
     async def _send(self, settlement: _Settlement) -> None:
-        keys = (self._names.limit_window(settlement.key_id), self._names.limit_live(settlement.key_id))
         with guarded("settling"):
-            await SETTLE(self._lane, keys, (settlement.lease, settlement.second, settlement.delta))
+            await SETTLE(self._lane, *self._settling(settlement))
 
     async def renew(self) -> None:
         """Prolong the leases of all running requests. Raises StateUnavailable."""

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Any
 
 import redis.exceptions as errors
+from hiredis import pack_command
 from redis.asyncio import Connection, Redis
 
 Argument = str | bytes | int | float
@@ -28,6 +29,7 @@ class Lane:
         self._pool = redis.connection_pool
         self._timeout = timeout
         self._connection: Connection | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._connecting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
@@ -36,14 +38,23 @@ class Lane:
 
     async def call(self, *command: Argument) -> Any:
         """The answer. Raises redis-py's errors: wrap in `guarded`."""
-        connection = self._connection or await self._connect()
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        return await self._post(self._connection or await self._connect(), command)
+
+    def post(self, *command: Argument) -> asyncio.Future[Any] | None:
+        """Send without waiting; the answer to come, or None where there is no connection and nothing was sent."""
+        return None if self._connection is None else self._post(self._connection, command)
+
+    def _post(self, connection: Connection, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
+        writer = connection._writer
+        assert writer is not None
+        answer: asyncio.Future[Any] = self._loop.create_future()
         # No await between these two lines: answers belong to waiters by their order alone.
         self._waiting.append(answer)
-        connection._writer.writelines(connection.pack_command(*command))  # type: ignore[union-attr]
+        # redis-py's own packing is written in Python and costs more than the rest of a call.
+        writer.transport.write(pack_command(command))  # type: ignore[arg-type]
         if not self._watched:
             self._watch()
-        return await answer
+        return answer
 
     async def evalsha(self, digest: str, keys: int, *arguments: Argument) -> Any:
         return await self.call("EVALSHA", digest, keys, *arguments)
@@ -58,6 +69,7 @@ class Lane:
                 connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
                 await connection.connect()
                 self._connection = connection
+                self._loop = asyncio.get_running_loop()
                 self._reader = asyncio.create_task(self._read(connection))
             return self._connection
 
@@ -99,7 +111,7 @@ class Lane:
     def _watch(self) -> None:
         """Notice a server that is silent, at the cost of one timer a second instead of one per command."""
         self._watched = True
-        asyncio.get_running_loop().call_later(self._timeout, self._suspect, self._connection, self._answers)
+        self._loop.call_later(self._timeout, self._suspect, self._connection, self._answers)
 
     def _silent(self, connection: Connection | None, answers: int) -> bool:
         return self._connection is connection and bool(self._waiting) and self._answers == answers
@@ -107,7 +119,7 @@ class Lane:
     def _suspect(self, connection: Connection | None, answers: int) -> None:
         if self._silent(connection, answers):
             # A second look: if this process itself was held up, the answers are here and only wait to be read.
-            asyncio.get_running_loop().call_later(self._timeout / 10, self._give_up, connection, answers)
+            self._loop.call_later(self._timeout / 10, self._give_up, connection, answers)
         else:
             self._go_on()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any
@@ -30,3 +31,15 @@ class Script:
         except errors.NoScriptError:
             # The server was restarted or flushed its scripts; EVAL also caches it again.
             return await redis.eval(self.source, len(keys), *keys, *arguments)
+
+    def post(
+        self,
+        lane: Lane,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float],
+        *,
+        whole: bool = False,
+    ) -> asyncio.Future[Any] | None:
+        """Send it without waiting, see `Lane.post`; `whole` after a NoScriptError."""
+        command = ("EVAL", self.source) if whole else ("EVALSHA", self.digest)
+        return lane.post(*command, len(keys), *keys, *arguments)

@@ -300,3 +300,38 @@ async def test_counters_leave_redis_by_themselves(redis: Redis) -> None:
     await limiter.admit(key(10), "r", 1)
     for name in await redis.keys("atelier:limit:*"):
         assert 0 < await redis.ttl(name) <= 130
+
+
+async def test_a_slot_released_without_waiting_is_free_for_the_next_request(redis: Redis) -> None:
+    limiter = Limiter(redis, "g")
+    for _ in range(20):
+        admission = await limiter.admit(key(slots=1), "r", 1)
+        limiter.release(admission, 0)
+        limiter.release(admission, 0)  # A second time must not free another's slot.
+        taken = await limiter.admit(key(slots=1), "r", 1)
+        with pytest.raises(LimitExceeded):
+            await limiter.admit(key(slots=1), "r", 1)
+        await limiter.settle(taken, 0)
+    await limiter.close()
+
+
+async def test_a_release_that_the_server_does_not_know_or_does_not_hear_is_made_good(
+    redis: Redis, server: ValkeyProcess
+) -> None:
+    limiter = Limiter(redis, "g")
+    admission = await limiter.admit(key(slots=2), "r", 1)
+    await redis.script_flush()
+    limiter.release(admission, 0)
+    async with asyncio.timeout(5):
+        while await redis.zcard("atelier:limit:k:live"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert limiter.pending_settlements == 0
+    admission = await limiter.admit(key(slots=2), "r", 1)
+    server.kill()
+    limiter.release(admission, 0)
+    async with asyncio.timeout(5):
+        while not limiter.pending_settlements:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    server.start()
+    await limiter.close()
+    assert await redis.zcard("atelier:limit:k:live") == 0
