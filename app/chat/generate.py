@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
 
-import aiohttp
 import orjson
 
 from app.chat.assistants import Assistant
 from app.chat.events import EventSplitter
 from app.chat.route import Route
 from app.engine.pool import Engine, EnginePool, NoEngine, no_engine_error
+from app.engine.wire import ConnectionStale, Line
 from app.errors import ApiError
 from app.record.metrics import Metrics
 
@@ -52,83 +52,100 @@ def engine_body(body: Mapping[str, Any], route: Route, *, default_max_tokens: in
 
 
 class Attempt:
-    """An engine's answer whose status is good: its body has not been read yet."""
+    """A request given to an engine. Leave it as a context: that counts it off, and makes an engine that has
+    not finished stop generating."""
 
-    __slots__ = ("engine", "first", "response")
+    __slots__ = ("_line", "complete", "engine", "first", "status")
 
-    def __init__(self, engine: Engine, response: aiohttp.ClientResponse, first: bytes) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.response = response
-        self.first = first
+        self.status = 0
+        self.first = b""
+        # Set by who reads a stream: its end mark has come.
+        self.complete = False
+        self._line: Line | None = None
+        engine.inflight += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give everything back, once."""
+        self.engine.inflight -= 1
+        if self._line is not None:
+            self._line.end(complete=self.complete)
+
+    async def begin(self, path: str, payload: bytes, silence: float) -> None:
+        """Ask, and read as far as the first bytes of the answer. Raises OSError, EOFError for an empty one."""
+        self._line = line = await self.engine.wire.post(path, payload, silence)
+        self.status = await line.head()
+        self.first = await line.read()
+        if not self.first and self.status < 400:
+            raise EOFError("empty answer")
+
+    async def read(self) -> bytes:
+        """What has come since; nothing at the end. Raises OSError."""
+        return await self._line.read() if self._line is not None else b""
+
+    async def whole(self) -> bytes:
+        """The whole body. Raises OSError."""
+        parts = [self.first]
+        while part := await self.read():
+            parts.append(part)
+        return b"".join(parts) if len(parts) > 1 else parts[0]
 
 
-@asynccontextmanager
 async def ask(
     pool: EnginePool, path: str, payload: bytes, version: str | None, metrics: Metrics, timeout: float
-) -> AsyncIterator[Attempt]:
-    """Ask engines in turn until one answers; the first bytes are read before this yields.
+) -> Attempt:
+    """Ask engines in turn until one answers with a good status and some bytes.
 
-    Once it has yielded the client may have seen something, so a later failure is the caller's to report.
-    Leaving the block closes the connection, which makes the engine stop generating.
+    Once it has returned the client may have seen something, so a later failure is the caller's to report.
     Raises ApiError: the engine's 4xx as it is, 503 when no engine serves the version, 502 when all failed.
     """
     tried: frozenset[str] = frozenset()
     once_more: frozenset[str] = frozenset()
-    failure = ApiError(
-        502, "engine_failed", "The engine failed before it answered. Try again.", retry_after=1
-    )
-    limits = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=timeout)
+    failure: ApiError | None = None
     for _ in range(_MAX_ATTEMPTS):
         try:
             engine = await pool.pick(version, tried)
         except NoEngine as error:
-            raise (failure if tried else no_engine_error(error)) from None
+            raise ((failure or _not_answered()) if tried else no_engine_error(error)) from None
         tried |= {engine.id}
-        with pool.use(engine):
-            try:
-                response = await engine.session.post(engine.base_url + path, data=payload, timeout=limits)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                if _closed(error) and engine.id not in once_more:
-                    # A kept connection that the engine closed as it was used again says nothing about it.
-                    once_more |= {engine.id}
-                    tried -= {engine.id}
-                    continue
+        attempt = Attempt(engine)
+        good = False
+        try:
+            await attempt.begin(path, payload, timeout)
+            refusal, elsewhere = await _refused(attempt)
+            if refusal is None:
+                good = True
+                return attempt
+            if not elsewhere:
+                raise refusal
+            failure = refusal
+            metrics.engine_errors.labels(engine.id).inc()
+            metrics.retries.labels(engine.id).inc()
+        except ConnectionStale as error:
+            if engine.id in once_more:
                 _failed(pool, engine, metrics, error)
-                continue
-            try:
-                if response.status >= 400:
-                    failure = await _refusal(response)
-                    if response.status not in _ELSEWHERE:
-                        raise failure
-                    metrics.engine_errors.labels(engine.id).inc()
-                    metrics.retries.labels(engine.id).inc()
-                    continue
-                try:
-                    first = await response.content.readany()
-                except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                    _failed(pool, engine, metrics, error)
-                    continue
-                if not first:
-                    _failed(pool, engine, metrics, EOFError("empty answer"))
-                    continue
-                if first.startswith(_STREAMED_ERROR):
-                    failure, elsewhere = _streamed_refusal(first)
-                    if not elsewhere:
-                        raise failure
-                    metrics.engine_errors.labels(engine.id).inc()
-                    metrics.retries.labels(engine.id).inc()
-                    continue
-                yield Attempt(engine, response, first)
-                return
-            finally:
-                response.close()
-    raise failure
+            else:
+                once_more |= {engine.id}
+                tried -= {engine.id}
+        except (OSError, EOFError) as error:
+            _failed(pool, engine, metrics, error)
+        finally:
+            if not good:
+                attempt.end()
+    raise failure or _not_answered()
 
 
-def _closed(error: Exception) -> bool:
-    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
-        error, aiohttp.ClientConnectorError
-    )
+def _not_answered() -> ApiError:
+    return ApiError(502, "engine_failed", "The engine failed before it answered. Try again.", retry_after=1)
 
 
 def _failed(pool: EnginePool, engine: Engine, metrics: Metrics, error: Exception) -> None:
@@ -139,14 +156,17 @@ def _failed(pool: EnginePool, engine: Engine, metrics: Metrics, error: Exception
     log.warning("engine call failed", extra={"engine": engine.id, "error": repr(error)})
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
-    """The engine's error as ours."""
-    raw = await response.read()
+async def _refused(attempt: Attempt) -> tuple[ApiError | None, bool]:
+    """The engine's error as ours, if it is one, and whether another engine may do better."""
+    if attempt.status < 400:
+        return (
+            _streamed_refusal(attempt.first) if attempt.first.startswith(_STREAMED_ERROR) else (None, False)
+        )
     try:
-        error = orjson.loads(raw)["error"]
+        error = orjson.loads(await attempt.whole())["error"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         error = None
-    return _as_ours(response.status, error)
+    return _as_ours(attempt.status, error), attempt.status in _ELSEWHERE
 
 
 def _streamed_refusal(first: bytes) -> tuple[ApiError, bool]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import aiohttp
 import orjson
 from starlette.types import Receive, Send
 
@@ -184,29 +183,23 @@ class Turns:
         assert route is not None
         prepared = engine_body(body, route, default_max_tokens=self._settings.default_max_tokens)
         payload = orjson.dumps(prepared)
-        with self._leases.hold(route.version) if route.version else nullcontext():
-            async with (
-                ClientWatch(receive) as client,
-                ask(
-                    self._pool,
-                    endpoint.path,
-                    payload,
-                    route.version,
-                    self._metrics,
-                    self._settings.engine_timeout,
-                ) as attempt,
-            ):
-                exchange.engine = attempt.engine.id
-                if body.get("stream"):
-                    await self._stream(exchange, body, rail, attempt, client, send)
-                else:
-                    await self._whole(exchange, rail, attempt, send)
+        held = self._leases.hold(route.version) if route.version else nullcontext()
+        patience = self._settings.engine_timeout
+        with (
+            held,
+            ClientWatch(receive) as client,
+            await ask(self._pool, endpoint.path, payload, route.version, self._metrics, patience) as attempt,
+        ):
+            exchange.engine = attempt.engine.id
+            if body.get("stream"):
+                await self._stream(exchange, body, rail, attempt, client, send)
+            else:
+                await self._whole(exchange, rail, attempt, send)
 
     async def _whole(self, exchange: Exchange, rail: OutputRail | None, attempt: Attempt, send: Send) -> None:
         try:
-            raw = attempt.first + await attempt.response.content.read()
-            answer: dict[str, Any] = orjson.loads(raw)
-        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+            answer: dict[str, Any] = orjson.loads(await attempt.whole())
+        except (OSError, orjson.JSONDecodeError) as error:
             self._pool.mark_down(attempt.engine, repr(error))
             raise ApiError(502, "engine_failed", STREAM_BROKEN, retry_after=1) from None
         answer["model"] = exchange.model
@@ -243,14 +236,7 @@ class Turns:
         await send(_start(exchange, _EVENT_STREAM))
         try:
             await self._relay(attempt, rewriter, send)
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            EngineFailed,
-            EOFError,
-            orjson.JSONDecodeError,
-        ) as error:
+        except (OSError, EngineFailed, EOFError, orjson.JSONDecodeError) as error:
             if not isinstance(error, EngineFailed):
                 self._pool.mark_down(attempt.engine, repr(error))
             self._metrics.engine_errors.labels(attempt.engine.id).inc()
@@ -276,13 +262,14 @@ class Turns:
             out = b""
             for payload in splitter.feed(chunk):
                 if payload == b"[DONE]":
+                    attempt.complete = True
                     if out:
                         await send({"type": "http.response.body", "body": out, "more_body": True})
                     return
                 out += rewriter.feed(payload)
             if out:
                 await send({"type": "http.response.body", "body": out, "more_body": True})
-            chunk = await attempt.response.content.readany()
+            chunk = await attempt.read()
         raise EOFError("the engine closed the stream without [DONE]")
 
     async def _break_off(

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import aiohttp
-
-from adapters.engine_api import EngineApi, EngineError, split_engine_url
+from adapters.engine_api import EngineApi, EngineError
 from adapters.snapshot import EngineRecord, RegistrySnapshot
+from app.engine.wire import Wire
 from app.errors import ApiError, unavailable
 
 log = logging.getLogger("atelier.engines")
@@ -29,12 +27,11 @@ class SnapshotSource(Protocol):
 
 @dataclass(slots=True)
 class Engine:
-    """One engine. Mutated only on the event loop, by the poll and by `EnginePool.use`."""
+    """One engine. Mutated only on the event loop: by the poll; `inflight` by whoever asks it."""
 
     id: str
     url: str
-    session: aiohttp.ClientSession
-    base_url: str
+    wire: Wire
     api: EngineApi
     up: bool = False
     epoch: str = ""
@@ -62,17 +59,12 @@ class NoEngine(Exception):
 
 def open_engine(identity: str, url: str, token: str) -> Engine:
     """Connections for an engine at `http://…` or `unix:///path`. Raises ValueError for another form."""
-    socket, base = split_engine_url(url)
-    connector = aiohttp.UnixConnector(socket, limit=0) if socket else aiohttp.TCPConnector(limit=0)
-    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
-    session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout)
-    return Engine(identity, url, session, base, EngineApi(url, token or None))
+    return Engine(identity, url, Wire(url, token), EngineApi(url, token or None))
 
 
 async def close_engine(engine: Engine) -> None:
     """Close an engine's connections."""
-    await engine.session.close()
+    engine.wire.close()
     await engine.api.close()
 
 
@@ -218,15 +210,6 @@ class EnginePool:
             return False
         engine.asked_for = (record.epoch, version)
         return True
-
-    @contextmanager
-    def use(self, engine: Engine) -> Iterator[None]:
-        """Count a request against `engine` while it runs; the only place where it is counted and released."""
-        engine.inflight += 1
-        try:
-            yield
-        finally:
-            engine.inflight -= 1
 
 
 def _same(engine: Engine, record: EngineRecord | None) -> bool:
