@@ -169,12 +169,12 @@ def measure(exchange: Exchange, metrics: Metrics, status: int, code: str) -> Non
     if exchange.route is None or status >= 400:
         return
     ended = perf_counter()
-    metrics.duration.labels(assistant, version).observe(ended - exchange.started)
+    series = metrics.chat_series(assistant, version)
+    series.duration.observe(ended - exchange.started)
     prompt, completion = exchange.tokens
-    metrics.tokens.labels(assistant, version, "prompt").inc(prompt)
-    metrics.tokens.labels(assistant, version, "completion").inc(completion)
+    series.prompt_tokens.inc(prompt)
+    series.completion_tokens.inc(completion)
     if exchange.first_token is not None:
-        metrics.first_token.labels(assistant, version).observe(exchange.first_token - exchange.started)
+        series.first_token.observe(exchange.first_token - exchange.started)
         if completion > 1:
-            gap = (ended - exchange.first_token) / (completion - 1)
-            metrics.token_time.labels(assistant, version).observe(gap)
+            series.token_time.observe((ended - exchange.first_token) / (completion - 1))

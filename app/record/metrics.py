@@ -55,11 +55,23 @@ class LiveGauges(Collector):
             yield family
 
 
+@dataclass(frozen=True, slots=True)
+class ChatSeries:
+    """The series of one assistant and version that every good answer adds to, looked up once."""
+
+    duration: Histogram
+    first_token: Histogram
+    token_time: Histogram
+    prompt_tokens: Counter
+    completion_tokens: Counter
+
+
 class Metrics:
     """Every counter and histogram of one gateway process, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._chat_series: dict[tuple[str, str], ChatSeries] = {}
         chat = ("assistant", "version")
 
         def counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
@@ -131,8 +143,23 @@ class Metrics:
         """Add gauges that are read at scrape time."""
         self.registry.register(LiveGauges(gauges))
 
+    def chat_series(self, assistant: str, version: str) -> ChatSeries:
+        """Finding series by their labels costs more than adding to them."""
+        known = self._chat_series.get((assistant, version))
+        if known is None:
+            known = self._chat_series[assistant, version] = ChatSeries(
+                self.duration.labels(assistant, version),
+                self.first_token.labels(assistant, version),
+                self.token_time.labels(assistant, version),
+                self.tokens.labels(assistant, version, "prompt"),
+                self.tokens.labels(assistant, version, "completion"),
+            )
+        return known
+
     def forget_version(self, version: str) -> None:
         """Drop the series of a version that was collected."""
+        for known in [known for known in self._chat_series if known[1] == version]:
+            del self._chat_series[known]
         for metric in (
             self.requests, self.duration, self.first_token, self.token_time, self.tokens, self.verdicts,
         ):  # fmt: skip

@@ -7,12 +7,11 @@ into its own time limit. Here commands are written one behind the other and answ
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from typing import Any
 
 import redis.exceptions as errors
-from hiredis import pack_command
+from hiredis import Reader, pack_command
 from redis.asyncio import Connection, Redis
 
 Argument = str | bytes | int | float
@@ -32,7 +31,6 @@ class Lane:
         self._loop: asyncio.AbstractEventLoop
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._connecting = asyncio.Lock()
-        self._reader: asyncio.Task[None] | None = None
         self._answers = 0
         self._watched = False
 
@@ -68,37 +66,26 @@ class Lane:
             if self._connection is None:
                 connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
                 await connection.connect()
-                self._connection = connection
                 self._loop = asyncio.get_running_loop()
-                self._reader = asyncio.create_task(self._read(connection))
+                # From here on answers go to their waiters without redis-py's stream, reader and parser.
+                connection._writer.transport.set_protocol(_Answers(self, connection))
+                self._connection = connection
+            assert self._connection is not None
             return self._connection
 
-    async def _read(self, connection: Connection) -> None:
-        error: BaseException = errors.ConnectionError("the connection was closed")
-        try:
-            while True:
-                try:
-                    answer = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-                except errors.ResponseError as refusal:
-                    self._resolve(None, refusal)
-                else:
-                    self._resolve(answer, None)
-        except (errors.RedisError, OSError) as broken:
-            error = broken
-        finally:
-            self._drop(connection, error)
-
-    def _resolve(self, answer: Any, error: Exception | None) -> None:
+    def resolve(self, answer: Any) -> None:
+        """Give the next answer to who waits for it."""
         self._answers += 1
         waiter = self._waiting.popleft()
         if waiter.done():
             return  # Its caller was cancelled; the answer still had to be counted off.
-        if error is None:
-            waiter.set_result(answer)
+        if isinstance(answer, errors.RedisError):
+            waiter.set_exception(answer)
         else:
-            waiter.set_exception(error)
+            waiter.set_result(answer)
 
-    def _drop(self, connection: Connection, error: BaseException) -> None:
+    def drop(self, connection: Connection, error: BaseException) -> None:
+        """Give `connection` up: who waits gets `error`, the next command connects again."""
         if self._connection is not connection:
             return
         self._connection = None
@@ -125,7 +112,7 @@ class Lane:
 
     def _give_up(self, connection: Connection | None, answers: int) -> None:
         if connection is not None and self._silent(connection, answers):
-            self._drop(connection, errors.TimeoutError(f"no answer within {self._timeout} seconds"))
+            self.drop(connection, errors.TimeoutError(f"no answer within {self._timeout} seconds"))
         self._go_on()
 
     def _go_on(self) -> None:
@@ -134,7 +121,29 @@ class Lane:
             self._watch()
 
     async def close(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-            self._reader = None
+        if self._connection is not None:
+            self.drop(self._connection, errors.ConnectionError("closed"))
+
+
+class _Answers(asyncio.Protocol):
+    """The receiving end of a lane's connection."""
+
+    def __init__(self, lane: Lane, connection: Connection) -> None:
+        self._lane = lane
+        self._connection = connection
+        self._reader = Reader(protocolError=errors.InvalidResponse, replyError=connection._parser.parse_error)
+
+    def data_received(self, data: bytes) -> None:
+        """Answers, whole or in pieces."""
+        reader = self._reader
+        try:
+            reader.feed(data)
+            while (answer := reader.gets()) is not False:
+                self._lane.resolve(answer)
+        except (errors.InvalidResponse, IndexError) as broken:
+            # Not RESP, or more answers than questions: who waits could get another's.
+            self._lane.drop(self._connection, errors.ConnectionError(f"not an answer: {broken}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server closed it, or we did."""
+        self._lane.drop(self._connection, exc or errors.ConnectionError("the connection was closed"))
