@@ -12,7 +12,7 @@ from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.fact_check.ground import Ground, read_claim
 from guardrails.fact_check.instance import Instance, read_instance, supposing
 from guardrails.fact_check.judgement import Finding, Judgement, Label
-from guardrails.fact_check.statement import Statement
+from guardrails.fact_check.statement import MOST_VALUES, Statement
 from guardrails.fact_check.valued import judged_value
 from guardrails.fact_check.wording import judged_wording
 from guardrails.values import value
@@ -56,6 +56,8 @@ def _judged(sentence: str, ground: Ground, question: str, heading: str) -> tuple
             worded = judged_wording(claim, ground)
         if worded is not None:
             findings.append(worded)
+    if len(claim.mentions) >= MOST_VALUES:
+        findings.append(Finding(Label.NOT_FOUND, "length"))
     for worse in (Label.CONTRADICTED, Label.NOT_FOUND):
         if any(finding.label is worse for finding in findings):
             return worse, findings

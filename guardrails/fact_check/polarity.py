@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from guardrails.fact_check.features import features, tokens
 from guardrails.fact_check.lexicon import chinese_words, stem
@@ -35,6 +36,7 @@ _WEAK = frozenset(
 )
 _PASSIVE = re.compile(r"(?:is|are|was|were|be) not|isn't|aren't|wasn't|weren't|cannot|can't|can not|may not")
 _IS = re.compile(r"(?<!在)(?:在|属于?|算|列入)(?!线|途|职|校|乎)")
+_MOST = 12  # denials of one clause that are looked at
 _BLANK = re.compile(r"\s{3,}")
 _BARRED = frozenset(
     "不能 不可 不可以 不得 不予 不支持 不允许 不准 无法 禁止 严禁 不能够 无权 不受理 不提供".split()
@@ -63,7 +65,7 @@ def denials(plain: str, offset: int = 0) -> tuple[Denial, ...]:
     """What a clause denies; bounds such as 不超过 deny nothing. `plain` has its values blanked."""
     text = _HARMLESS.sub(lambda match: " " * len(match[0]), plain)
     found = []
-    for match in _NEGATOR.finditer(text):
+    for match in islice(_NEGATOR.finditer(text), _MOST):
         if match["zh"] and _IS.match(text, match.end()):
             denied: frozenset[str] = frozenset()
         elif match["zh"]:

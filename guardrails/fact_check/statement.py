@@ -29,6 +29,8 @@ _APART = re.compile(r"[，、,;；。:]")
 _FREE_WORD = re.compile(r"[免不无收零]|^@free$|^(?:free|charg|waiv|waiver|no|without|complimentary)$")
 _LABEL = re.compile(r"(?:^|(?<=[。；;\n]))\s*([^:，,；;。\n]{1,60}):")
 """What stands before a colon is what follows is about, up to the next: 金卡：年费200元，挂失费50元。"""
+MOST_VALUES = 60
+"""Values of one sentence that are looked at; nobody writes more."""
 # How much a word says about a value, by where it stands.
 _NEAR, _BEHIND, _LATER, _OPENING, _BETWEEN, _FIRST, _REST = 1.0, 0.8, 0.35, 0.65, 0.45, 0.2, 0.2
 _ABOUT, _BEFORE, _OVERRULED, _LABELLED = 0.6, 0.2, 0.45, 0.9
@@ -111,7 +113,7 @@ def read_statement(
     """
     folded = fold(text)
     named = tuple(names.tokens(folded)) if names is not None else ()
-    values = [one for one in parse_values(text) if not _in_name(one, named)]
+    values = [one for one in parse_values(text) if not _in_name(one, named)][:MOST_VALUES]
     plain = blanked(folded, values)
     # 免年费 is a value, and says what it is the value of.
     worded = blanked(folded, [one for one in values if one.kind not in _WORDED])

@@ -30,6 +30,8 @@ CHECK = "facts"
 _CLAUSE = re.compile(r"[，,：:、]")
 _MARKER = re.compile(r"\s*(?:[-*•·#>]+\s+|\d{1,2}[.、）)]\s*|[（(]\d{1,2}[）)]\s*)*")
 _LONGEST = 600  # characters of one sentence; a longer one is cut there
+_WINDOW = _LONGEST + 64  # characters searched for the end of a sentence
+_MOST = 60_000  # characters of one answer that are looked at; what needs evidence behind them has none
 _FINAL = re.compile(r"[。.!！？?；;\s]*$")
 
 
@@ -67,6 +69,7 @@ class FactStream:
         self._dirty = False
         self._heading = ""
         self._given: set[str] = set()
+        self._seen = 0
         self._found: list[Verdict] = []
 
     @property
@@ -99,7 +102,7 @@ class FactStream:
                 out.append(self._held[:clause])
                 self._drop(clause, dirty=False)
                 continue
-            end = next(ends(self._held, last=last), 0)
+            end = next(ends(self._held[:_WINDOW], last=last), 0)
             if not end or end > _LONGEST:
                 if len(self._held) <= _LONGEST:
                     break
@@ -109,6 +112,7 @@ class FactStream:
         return out
 
     def _drop(self, count: int, *, dirty: bool | None = None) -> None:
+        self._seen += count
         self._held = self._held[count:]
         self._searched = 0
         self._dirty = False if dirty is None else dirty
@@ -153,6 +157,8 @@ class FactStream:
         body = sentence[head:tail]
         if not body:
             return sentence
+        if self._seen > _MOST:
+            return self._not_found(sentence, Finding(Label.NOT_FOUND, "length"))
         judgement = check_sentence(body, self._ground, self._question, self._heading)
         finding = judgement.worst
         if self._judge is not None and judgement.label is not Label.CONTRADICTED:

@@ -13,9 +13,9 @@ from guardrails.fact_check.novelty import novel_words
 from guardrails.fact_check.polarity import Denial
 from guardrails.fact_check.statement import Clause, Statement
 
-_ALIGNED = 0.45  # how well a clause must fit before it can contradict
+_ALIGNED = 0.4  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
-_VALUES = 0.3  # … and how much more one that has the clause's values
+_VALUES = 0.15  # … and how much more one that has the clause's values
 _UNLESS = re.compile(r"除非|只有|(?<![a-z])(?:unless|only (?:if|when)|except)(?![a-z])")
 _SILENT = 0.15  # how much less a clause counts that neither says nor denies the word
 _EXCLUDED = 0.6
@@ -102,7 +102,8 @@ def _unheard(clause: Clause, claim: Statement, statement: Statement, ground: Gro
 def _mutual(clause: Clause, other: Clause, ground: Ground, *, across: bool) -> float:
     """How well two clauses fit each other: the worse of the two ways."""
     one = ground.fit(clause.about, other.about, across=across)
-    back = ground.covered(other.about, clause.about.keys(), across=across, least=0.9)
+    told = {one: weight for one, weight in other.about.items() if one[0] != "#"}
+    back = ground.covered(told, clause.about.keys(), across=across, least=0.9)
     fit = min(one, back + 0.15)
     return fit * _EXCLUDED if _exclude(clause.features, other.features) else fit
 
