@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from adapters.training.data.convert import BETTER, GOOD
 from adapters.training.data.convert import convert as convert_rows
 from adapters.training.data.lines import BadRows
+from adapters.training.data.measure import Measure, read_bars
+from adapters.training.data.policy_source import read_policy
 from adapters.training.data.shapes import Shape
 from adapters.training.data.synthesis import card_path
 from adapters.training.data.synthesis import synthesise as make_dialogues
+from adapters.training.data.three_c import check_data, write_html, write_json, write_review
+from adapters.training.data.three_c_page import figure
 from app.commands.client import fail, out
 from guardrails.problem import PolicyProblem
 
@@ -52,11 +58,10 @@ def synthesise(
     ),
 ) -> None:
     """Make dialogues from a policy's documents by rule: right answers, many wordings, the same for a seed."""
-    day = (today or datetime.now(UTC).astimezone()).date()
     began = time.monotonic()
     try:
         card = make_dialogues(
-            policy, target, count=count, seed=seed, today=day, grounded=grounded,
+            policy, target, count=count, seed=seed, today=_day(today), grounded=grounded,
             held_out=held_out, held_out_share=held_out_share,
         )  # fmt: skip
     except (PolicyProblem, ValueError, OSError) as error:
@@ -72,3 +77,47 @@ def synthesise(
     out.print(", ".join(f"{kind} {number}" for kind, number in card.kinds.items()), highlight=False)
     out.print(f"{card.facts_covered:.1%} of {card.facts} facts asked about; long tail {card.long_tail:.1%}")
     out.print(f"sha256 {card.sha256}; card {card_path(target)}", highlight=False)
+
+
+@app.command()
+def check(
+    file: Path = typer.Argument(..., help="JSON lines in any of the shapes."),
+    policy: Path = typer.Option(..., help="Policy folder; its documents are the truth."),
+    against: Path | None = typer.Option(
+        None, help="The training file, where FILE is what will be measured on."
+    ),
+    bars: Path | None = typer.Option(None, help="YAML with bars of your own, see docs/data.md."),
+    html: Path | None = typer.Option(None, help="Write the report as a page."),
+    json: Path | None = typer.Option(None, help="Write the report as JSON."),
+    review: Path | None = typer.Option(None, help="Write the rows a person should look at, to be filled in."),
+    today: datetime | None = typer.Option(
+        None, formats=["%Y-%m-%d"], help="The day whose documents are in force. Default: today."
+    ),
+) -> None:
+    """The 3C report: is the data complete, consistent, correct? Status 1 where a bar is missed."""
+    try:
+        report = check_data(file, read_policy(policy, _day(today)), read_bars(bars), against)
+        for path, write in ((html, write_html), (json, write_json), (review, write_review)):
+            if path is not None:
+                write(report, path)
+    except (PolicyProblem, ValueError, OSError) as error:
+        fail(str(error))
+    table = Table("", "measure", "value", "bar", "")
+    for measure in report.measures:
+        table.add_row(*_cells(measure))
+    out.print(table)
+    missed = [measure.name for measure in report.measures if not measure.passed]
+    if missed:
+        fail(f"{escape(file.name)} misses {len(missed)} bars: {', '.join(missed)}")
+    out.print(f"{report.rows} rows, every bar kept", highlight=False)
+
+
+def _cells(measure: Measure) -> tuple[str, ...]:
+    sign = "≥" if measure.at_least else "≤"
+    bar = "" if measure.bar is None else f"{sign} {figure(measure.bar, measure.is_share)}"
+    mark = "" if measure.bar is None else "[green]kept[/green]" if measure.passed else "[red]missed[/red]"
+    return measure.group, measure.name, figure(measure.value, measure.is_share), bar, mark
+
+
+def _day(today: datetime | None) -> date:
+    return (today or datetime.now(UTC).astimezone()).date()

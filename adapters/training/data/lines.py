@@ -35,6 +35,11 @@ class Problems:
         if len(self._told) < MAX_PROBLEMS:
             self._told.append(f"{self._name}:{line}: {message}")
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The first ones, each with file and line."""
+        return tuple(self._told)
+
     def stop_if_any(self) -> None:
         """Raises BadRows."""
         if self.count:

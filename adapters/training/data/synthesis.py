@@ -11,13 +11,10 @@ from pathlib import Path
 import orjson
 
 from adapters.training.data.lines import Writer, beside, writing
+from adapters.training.data.policy_source import read_policy
 from adapters.training.data.synthetic import Rules, dialogues
 from adapters.training.data.wordings import SHIPPED, read_wordings
-from guardrails.knowledge.ingest import read_knowledge
 from guardrails.policy.folder import PolicyFolder
-from guardrails.policy.replies import read_replies
-from guardrails.policy.settings import PolicyFile
-from guardrails.policy.yaml_source import read_yaml
 
 POPULAR = 0.2
 """The most asked fifth of the facts; the others are the long tail."""
@@ -60,7 +57,14 @@ def synthesise(
 
     Rows whose facts are held out go to the file `held_out`. Raises PolicyProblem, ValueError, OSError.
     """
-    rules = _rules(policy, today, wordings, grounded, held_out_share if held_out else 0.0)
+    source = read_policy(policy, today)
+    rules = Rules(
+        source.knowledge,
+        read_wordings(wordings),
+        source.replies,
+        grounded=grounded,
+        held_out=held_out_share if held_out else 0.0,
+    )
     kinds: Counter[str] = Counter()
     languages: Counter[str] = Counter()
     asked: Counter[str] = Counter()
@@ -96,21 +100,6 @@ def synthesise(
 def card_path(target: Path) -> Path:
     """Where the card of a data file lies."""
     return target.with_suffix(".card.json")
-
-
-def _rules(policy: Path, today: date, wordings: Path, grounded: float, held_out: float) -> Rules:
-    file = policy / "policy.yaml"
-    settings = read_yaml(file).parse(PolicyFile) if file.exists() else PolicyFile()
-    replies = read_replies(
-        policy / "replies.yaml",
-        hotline=settings.hotline,
-        police=settings.police,
-        antifraud=settings.antifraud,
-    )
-    knowledge, _ = read_knowledge(policy / "knowledge", today)
-    if knowledge.problems:
-        raise ValueError("\n".join(knowledge.problems))
-    return Rules(knowledge, read_wordings(wordings), replies, grounded=grounded, held_out=held_out)
 
 
 def _long_tail(asked: Counter[str], rows: list[tuple[str, ...]]) -> float:
