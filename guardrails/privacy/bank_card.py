@@ -33,6 +33,9 @@ def passes_luhn(digits: str) -> bool:
 
 def is_issued(digits: str) -> bool:
     """Whether banks issue cards that begin so: the industries 3 to 6, China's own 9, Mastercard's 22 to 27."""
-    if len(digits) == 13:
-        return digits[0] == "4"
+    return may_begin(digits) and (len(digits) > 13 or digits[0] == "4")
+
+
+def may_begin(digits: str) -> bool:
+    """Whether the first two digits are such."""
     return digits[0] in "34569" or "22" <= digits[:2] <= "27"

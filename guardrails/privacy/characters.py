@@ -72,6 +72,9 @@ DIGITS = "0-9" + OTHER_PLAIN + RINGED + HAN_DIGITS
 # Between two groups of one number.
 SEPARATORS = r" \-\n\r._/·()"
 
+# Signs that every Chinese text has: replaced one by one, which is quicker than a table.
+_COMMON = tuple(zip("，：（）；？！　", ",:();?! ", strict=True))
+
 _UNSEEN = re.compile(f"[{INVISIBLE}]+")
 
 
@@ -86,7 +89,8 @@ def _folds() -> dict[int, str]:
     table |= {ord(char): " " for char in _SPACES}
     table |= {ord(char): "-" for char in _DASHES}
     table |= {ord(char): "·" for char in _POINTS}
-    return table | {ord(char): simple for char, simple in _TRADITIONAL.items()}
+    table |= {ord(char): simple for char, simple in _TRADITIONAL.items()}
+    return {code: plain for code, plain in table.items() if chr(code) not in dict(_COMMON)}
 
 
 @cache
@@ -104,6 +108,8 @@ def fold(text: str) -> str:
     """One width and style, character for character."""
     if text.isascii():
         return text.replace("\t", " ") if "\t" in text else text
+    for sign, plain in _COMMON:
+        text = text.replace(sign, plain)
     return text.translate(_folds()) if _folded().search(text) else text
 
 

@@ -39,7 +39,7 @@ class PrivacyCheck:
     def mask(self, text: str) -> tuple[str, Verdict]:
         """The text with every find hidden, and the finds."""
         stream = MaskingStream(self._rules)
-        masked = stream.feed(text) + stream.finish()
+        masked = stream.whole(text)
         verdicts = stream.verdicts()
         return masked, verdicts[0] if verdicts else Verdict(CHECK, Decision.ALLOW)
 

@@ -30,6 +30,8 @@ class EmailAddresses:
     def search(self, piece: Piece, start: int) -> Find | None:
         """The first whose hidden part is not before `start`."""
         text = piece.text
+        if "@" not in text and "]" not in text and ")" not in text:
+            return None
         for at in _AT.finditer(text, start):
             name = _NAME_BEFORE.search(text, max(0, at.start() - _MOST_LOCAL - 1), at.start())
             if name is None or len(name[0]) > _MOST_LOCAL:
@@ -43,6 +45,8 @@ class EmailAddresses:
     def held(self, piece: Piece) -> int:
         """The word at the end, but for what of it is shown anyway."""
         end = len(piece.text)
+        if not piece.text or not (piece.text[-1].isascii() or piece.text[-1] == "。"):
+            return end
         low = max(piece.low, end - _LONGEST)
         # From where the name may begin: some of it may have been shown.
         found = _OPEN.search(piece.text, max(0, low - self._shown))

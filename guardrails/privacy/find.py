@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 # How much of what was written before a recogniser may read; a stream keeps so much of it.
@@ -33,13 +34,18 @@ class Find:
         return self.national or self.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Piece:
     """Folded text; `breaks`: places with something invisible before them. Nothing before `low` may become a find."""
 
     text: str
     low: int
     breaks: frozenset[int] = frozenset()
+
+    @cached_property
+    def lower(self) -> str:
+        """The text in lower case, to see whether it has some word at all."""
+        return self.text.lower()
 
     def before(self, at: int, length: int = BEFORE) -> str:
         """What stands before `at`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from guardrails.privacy import bank_card
-from guardrails.privacy.digit_groups import Row, open_run, rows, stands_alone
+from guardrails.privacy.digit_groups import LONGEST, MOST_DIGITS, Row, any_digit, open_run, rows, stands_alone
 from guardrails.privacy.find import Find, Piece, partial
 from guardrails.privacy.resident_id import LENGTH, OLD_LENGTH, is_old_resident_id, is_resident_id
 
@@ -29,6 +30,7 @@ _CODE_AFTER = (
     " is my verification code", " is the verification code", " is my otp", " is my code", " is my pin", " is the otp",
 )  # fmt: skip
 _NO_CODE_UNITS = (" times", " digits", " days", " minutes", " seconds")
+_LONGEST_AFTER = 32
 _SPACED_UNITS = (*_UNITS, *(f" {unit}" for unit in _UNITS))
 
 
@@ -69,34 +71,53 @@ _LANDLINE_SHAPES = frozenset(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """`measure`: how many of a row's first digits are one. `least`: fewer never are; `words`: none without these."""
+
+    name: str
+    measure: Callable[[Piece, Row], int]
+    least: int
+    words: tuple[str, ...] = ()
+
+
 class Numbers:
     """Finds the kinds asked for."""
 
     def __init__(self, kinds: frozenset[str]) -> None:
-        tried: tuple[tuple[str, Callable[[Piece, Row], int]], ...] = (
-            ("id", _id),
-            ("card", _card),
-            ("mobile", _mobile),
-            ("landline", _landline),
-            ("account", _account),
-            ("code", _code),
+        every = (
+            _Kind("id", _id, OLD_LENGTH),
+            _Kind("card", _card, bank_card.LENGTHS[-1]),
+            _Kind("mobile", _mobile, 11),
+            _Kind("landline", _landline, 10),
+            _Kind("account", _account, 8, ("账", "帐", "account")),
+            _Kind("code", _code, 3, ("码", "口令", "cv", "pin", "otp", "pass", "code")),
         )
-        self._tried = tuple((kind, measure) for kind, measure in tried if kind in kinds)
+        self._kinds = tuple(kind for kind in every if kind.name in kinds)
 
     def search(self, piece: Piece, start: int) -> Find | None:
         """The first number from `start` on."""
+        kinds: tuple[_Kind, ...] | None = None
         for row in rows(piece, start):
-            if len(row.digits) < 3:
-                continue
-            for kind, measure in self._tried:
-                if count := measure(piece, row):
-                    return _find(piece, row, kind, count)
+            if kinds is None:
+                kinds = self._possible(piece.lower)
+            digits = len(row.digits)
+            for kind in kinds:
+                if digits >= kind.least and (count := kind.measure(piece, row)):
+                    return _find(piece, row, kind.name, count)
         return None
+
+    def _possible(self, lower: str) -> tuple[_Kind, ...]:
+        return tuple(
+            kind for kind in self._kinds if not kind.words or any(word in lower for word in kind.words)
+        )
 
     def held(self, piece: Piece) -> int:
         """Where a row begins that may go on, or that what comes next may explain."""
         end = len(piece.text)
-        may_follow = _MAY_FOLLOW.search(piece.text, max(piece.low, end - 32))
+        if not any_digit(piece.text, max(piece.low, end - LONGEST - _LONGEST_AFTER)):
+            return end
+        may_follow = _MAY_FOLLOW.search(piece.text, max(piece.low, end - _LONGEST_AFTER))
         if may_follow is not None:
             before = open_run(piece, may_follow.start())
             if before < may_follow.start():
@@ -105,7 +126,7 @@ class Numbers:
 
 
 def _find(piece: Piece, row: Row, kind: str, count: int) -> Find:
-    start, end = row.groups[0].start, row.groups[row.ends[count] - 1].end
+    start, end = row.start, row.end(count)
     alone = stands_alone(piece.text, start, end) and _SAID_CODE_HERE.search(piece.before(start, NEAR)) is None
     digits = row.digits[:count]
     return Find(kind, start, end, digits, alone, national=_national(kind, digits))
@@ -121,20 +142,20 @@ def _national(kind: str, digits: str) -> str:
 
 
 def _before(piece: Piece, row: Row) -> str:
-    return piece.before(row.groups[0].start, NEAR)
+    return piece.before(row.start, NEAR)
 
 
 def _id(piece: Piece, row: Row) -> int:
     digits = row.digits
     if digits[0] not in "123456789":
         return 0
-    if LENGTH in row.ends:
+    if row.ends_at(LENGTH):
         if is_resident_id(digits[:LENGTH]):
             return LENGTH
         if digits[: LENGTH - 1].isdecimal() and _SAID_ID_HERE.search(_before(piece, row)):
             return LENGTH
-    if OLD_LENGTH in row.ends and is_old_resident_id(digits[:OLD_LENGTH]):
-        if len(row.sizes(row.ends[OLD_LENGTH])) == 1 and not _SAID_OTHER_HERE.search(_before(piece, row)):
+    if row.ends_at(OLD_LENGTH) and is_old_resident_id(digits[:OLD_LENGTH]):
+        if len(row.sizes(OLD_LENGTH)) == 1 and not _SAID_OTHER_HERE.search(_before(piece, row)):
             return OLD_LENGTH
         if _SAID_ID_HERE.search(_before(piece, row)):
             return OLD_LENGTH
@@ -142,16 +163,16 @@ def _id(piece: Piece, row: Row) -> int:
 
 
 def _card(piece: Piece, row: Row) -> int:
-    digits = row.digits
-    for length in bank_card.LENGTHS:
-        if length not in row.ends or not digits[:length].isdecimal():
-            continue
-        if not bank_card.passes_luhn(digits[:length]):
+    lengths = [length for length in bank_card.LENGTHS if row.ends_at(length)]
+    if not lengths or not (bank_card.may_begin(row.digits) or _SAID_CARD.search(_before(piece, row))):
+        return 0
+    for length in lengths:
+        digits = row.digits[:length]
+        if not bank_card.passes_luhn(digits):
             if length > 14 and len(set(digits)) > 1 and _SAID_CARD_HERE.search(_before(piece, row)):
                 return length
             continue
-        shaped = row.sizes(row.ends[length]) in bank_card.SHAPES
-        if shaped and bank_card.is_issued(digits[:length]):
+        if bank_card.is_issued(digits) and row.sizes(length) in bank_card.SHAPES:
             return length
         if _SAID_CARD.search(_before(piece, row)) and not _SAID_OTHER_HERE.search(_before(piece, row)):
             return length
@@ -160,19 +181,15 @@ def _card(piece: Piece, row: Row) -> int:
 
 def _mobile(piece: Piece, row: Row) -> int:
     match = _MOBILE.match(row.digits)
-    if match is None or match.end() not in row.ends:
+    if match is None or not row.ends_at(match.end()):
         return 0
-    before = _before(piece, row)
-    said = _SAID_PHONE.search(before[-16:]) is not None
-    sizes = row.sizes(row.ends[match.end()])
-    start, end = row.groups[0].start, row.groups[row.ends[match.end()] - 1].end
-    if not said and (
-        sizes not in _MOBILE_SHAPES or _in_a_word(piece, start) or _SAID_OTHER_HERE.search(before)
-    ):
+    count, before = match.end(), _before(piece, row)
+    if _UNIT.match(piece.text, row.end(count)):
         return 0
-    if _UNIT.match(piece.text, end):
-        return 0
-    return match.end()
+    if _SAID_PHONE.search(before[-16:]):
+        return count
+    plain = row.sizes(count) in _MOBILE_SHAPES and not _in_a_word(piece, row.start)
+    return count if plain and not _SAID_OTHER_HERE.search(before) else 0
 
 
 def _in_a_word(piece: Piece, at: int) -> bool:
@@ -180,38 +197,39 @@ def _in_a_word(piece: Piece, at: int) -> bool:
 
 
 def _landline(piece: Piece, row: Row) -> int:
-    if row.digits[0] not in "08":
-        return 0
-    match = _LANDLINE.match(row.digits)
+    match = _LANDLINE.match(row.digits) if row.digits[0] in "08" else None
     if match is None:
         return 0
-    lengths = [length for length in (match.end(), match.end() - 1) if length in row.ends]
-    for length in lengths:
-        before = _before(piece, row)
-        shaped = row.sizes(row.ends[length]) in _LANDLINE_SHAPES
-        if (shaped and not _in_a_word(piece, row.groups[0].start)) or _SAID_PHONE.search(before[-16:]):
-            return length
+    for count in (match.end(), match.end() - 1):
+        if not row.ends_at(count):
+            continue
+        if row.sizes(count) in _LANDLINE_SHAPES and not _in_a_word(piece, row.start):
+            return count
+        if _SAID_PHONE.search(_before(piece, row)[-16:]):
+            return count
     return 0
 
 
 def _account(piece: Piece, row: Row) -> int:
     if not _SAID_ACCOUNT_HERE.search(_before(piece, row)):
         return 0
-    length = max((end for end in row.ends if row.digits[:end].isdecimal()), default=0)
-    return length if length >= 8 else 0
+    counts = (count for count in range(MOST_DIGITS, 7, -1) if row.ends_at(count) and count <= len(row.digits))
+    return next((count for count in counts if row.digits[:count].isdecimal()), 0)
 
 
 def _code(piece: Piece, row: Row) -> int:
+    counts = [count for count in range(8, 2, -1) if row.ends_at(count) and row.digits[:count].isdecimal()]
+    if not counts:
+        return 0
     before = _before(piece, row)
-    text = piece.text
-    for length in range(8, 2, -1):
-        if length not in row.ends or not row.digits[:length].isdecimal():
+    said = _SAID_CODE_HERE.search(before) is not None
+    check = said and _SAID_CHECK_HERE.search(before) is not None
+    for count in counts:
+        if count == 3 and not check:
             continue
-        end = row.groups[row.ends[length] - 1].end
-        if length == 3 and not _SAID_CHECK_HERE.search(before):
-            continue
-        if _SAID_CODE_HERE.search(before) and not _NO_CODE_AFTER.match(text, end):
-            return length
-        if _CODE_FOLLOWS.match(text, end) and not before.endswith("*"):
-            return length
+        end = row.end(count)
+        if said and not _NO_CODE_AFTER.match(piece.text, end):
+            return count
+        if _CODE_FOLLOWS.match(piece.text, end) and not before.endswith("*"):
+            return count
     return 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from guardrails.privacy.characters import OTHER_PLAIN
+from guardrails.privacy.digit_groups import any_digit
 from guardrails.privacy.find import Find, Piece
 
 KIND = "address"
@@ -62,8 +64,7 @@ class PostalAddresses:
         """The first from `start` on."""
         text = piece.text
         first: Find | None = None
-        patterns = (_AFTER_DISTRICT, _ON_ROAD, _HOUSE) if _HINT.search(text, start) else ()
-        for pattern in (*patterns, *((_STREET,) if _STREET_HINT.search(text, start) else ())):
+        for pattern in _possible(text):
             for match in pattern.finditer(text, max(0, start - 12)):
                 if match.start(1) >= start:
                     if first is None or (match.start(1), -match.end(1)) < (first.start, -first.end):
@@ -75,13 +76,21 @@ class PostalAddresses:
         """What may be the beginning of one."""
         text, end = piece.text, len(piece.text)
         low = max(0, piece.low - 12, end - _LONGEST)
-        found = [
-            pattern.search(text, low)
-            for pattern in (_AFTER_DISTRICT_OPEN, _ON_ROAD_OPEN, _HOUSE_OPEN, _STREET_OPEN)
-        ]
+        patterns = [_AFTER_DISTRICT_OPEN] if _TRIGGER.search(text, low) else []
+        if any_digit(text, max(piece.low, low)):
+            patterns += [_ON_ROAD_OPEN, _HOUSE_OPEN, *([_STREET_OPEN] if text[-1].isascii() else [])]
+        found = [pattern.search(text, low) for pattern in patterns]
         return max(piece.low, min((match.start(1) for match in found if match is not None), default=end))
 
 
+_TRIGGER = re.compile("[市区县镇乡州址住到]")
+_BEGUN = re.compile(f"(?:{_DISTRICT}|[A-Za-z0-9._%+\\-])$")
+# What a text has at least if one of the patterns is in it.
+_UNITS = ("号", "栋", "幢", "座", "单元", "楼", "层", "室", "弄", "段", "房", "户")
+_ROADS = ("街", "巷", "弄", "大道", "胡同", "小区", "花园", "公寓", "路")
+_HOUSES = ("号楼", "栋", "幢", "座", "弄", "单元")
+_STREET_HINT = re.compile(f" {_STREET_KIND}", re.ASCII)
+_TRIGGER = re.compile("[市区县镇乡州址住到]")
 _BEGUN = re.compile(f"(?:{_DISTRICT}|[A-Za-z0-9._%+\\-])$")
 _HINT = re.compile("[号栋幢座室弄]|单元")
 _STREET_HINT = re.compile(f" {_STREET_KIND}", re.ASCII)
@@ -90,6 +99,18 @@ _STREET_HINT = re.compile(f" {_STREET_KIND}", re.ASCII)
 def may_go_on(text: str) -> bool:
     """Whether a road's name may begin at the end of `text`, or a mail box's name may have just begun."""
     return _BEGUN.search(text, max(0, len(text) - 8)) is not None
+
+
+def _possible(text: str) -> Iterator[re.Pattern[str]]:
+    if any(unit in text for unit in _UNITS):
+        if _TRIGGER.search(text):
+            yield _AFTER_DISTRICT
+        if "号" in text and any(road in text for road in _ROADS):
+            yield _ON_ROAD
+        if any(house in text for house in _HOUSES):
+            yield _HOUSE
+    if _STREET_HINT.search(text):
+        yield _STREET
 
 
 def _value(text: str) -> str:

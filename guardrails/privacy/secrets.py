@@ -45,8 +45,7 @@ _SAID_AT_END = re.compile(
     rf"{_WORD}[\"']?(?: ?(?:是|为|:|=|is) ?| )[\"'“`]?(?P<value>{VALUE}{{0,{_LOOKED_AT - 1}}})$",
     re.IGNORECASE,
 )
-_SAID_HINTS = ("密码", "口令", "密钥", "秘钥", "令牌")
-_SAID_HINT = re.compile(r"pass|pwd|secret|key|token|bearer", re.IGNORECASE)
+_SAID_HINTS = ("密码", "口令", "密钥", "秘钥", "令牌", "pass", "pwd", "secret", "key", "token", "bearer")
 _VALUE = re.compile(f"{VALUE}{{1,{_LOOKED_AT}}}")
 # A word alone is often followed by what is no value; a sign in between says more.
 _LEAST_PLAIN, _LEAST_SAID = 12, 6
@@ -58,17 +57,17 @@ class Secrets:
 
     def search(self, piece: Piece, start: int) -> Find | None:
         """The first secret from `start` on."""
-        found = [
-            find for find in (_prefixed(piece.text, start), _said(piece.text, start)) if find is not None
-        ]
+        found = [find for find in (_prefixed(piece.text, start), _said(piece, start)) if find is not None]
         return min(found, key=lambda find: find.start, default=None)
 
     def held(self, piece: Piece) -> int:
         """What may become a key, or a value that is too short yet to be told."""
         text, end = piece.text, len(piece.text)
+        if not text or not text[-1].isascii():
+            return end
         prefixed = _PREFIXED_OPEN.search(text, max(piece.low, end - _LONGEST))
         held = prefixed.start() if prefixed else end
-        said = _SAID_AT_END.search(text, max(0, end - _LONGEST))
+        said = _SAID_AT_END.search(text, max(0, end - _LONGEST)) if _says(piece.lower) else None
         if said is not None and said["value"]:
             held = min(held, said.start("value"))
         return max(piece.low, held)
@@ -84,9 +83,10 @@ def _prefixed(text: str, start: int) -> Find | None:
     return Find(KIND, match.start(), match.end(), match[0], open_ended=chars)
 
 
-def _said(text: str, start: int) -> Find | None:
-    if not any(hint in text for hint in _SAID_HINTS) and _SAID_HINT.search(text) is None:
+def _said(piece: Piece, start: int) -> Find | None:
+    if not _says(piece.lower):
         return None
+    text = piece.text
     for said in _SAID.finditer(text, max(0, start - _LONGEST)):
         value = _VALUE.match(text, said.end())
         if value is None or value.start() < start:
@@ -94,6 +94,10 @@ def _said(text: str, start: int) -> Find | None:
         if _is_secret(value[0], said[0]):
             return Find(KIND, value.start(), value.end(), value[0], open_ended=VALUE)
     return None
+
+
+def _says(lower: str) -> bool:
+    return any(hint in lower for hint in _SAID_HINTS)
 
 
 def _is_secret(value: str, said: str) -> bool:

@@ -20,8 +20,12 @@ CHECK = "privacy"
 _OF_INTEREST = re.compile(f"[!-~{DIGITS}市区县镇乡州址家住寄區縣鎮鄉\uff01-\uff5e\U0001d400-\U0001d7ff]")
 _BLOCK_END = re.compile(r"-----END [A-Z ]{0,24}PRIVATE KEY-----")
 _BLOCK_END_LENGTH = 64
-# A long text is read in such pieces, which bounds what is copied for a find.
-_BLOCK = 2048
+# A long text is read in such pieces, which bounds what is looked at again after a find.
+_BLOCK = 256
+_SHORT = 1024
+# A text with more finds is a list of private data. The rest of it is hidden without looking for where each ends.
+MOST_FINDS = 2000
+_WORTH_HIDING = re.compile(f"[{DIGITS}A-Za-z@\uff10-\uff5a]")
 # Spans noted of one text; the rest are hidden without being listed.
 MOST_SPANS = 1000
 
@@ -55,14 +59,24 @@ class MaskingStream:
         self._swallowing: Swallowing | None = None
         self._expecting = False  # Whether any letter might begin a find here.
         self._kinds: dict[str, None] = {}
+        self._finds = 0
         self._spans: list[Span] = []
         self._listed = False  # Whether the last find is among them.
 
     def feed(self, text: str) -> str:
         """Take what came, return what may leave now."""
-        if len(text) <= _BLOCK:
+        if len(text) <= _SHORT:
             return self._feed(text)
         return "".join([self._feed(text[at : at + _BLOCK]) for at in range(0, len(text), _BLOCK)])
+
+    def whole(self, text: str) -> str:
+        """A text that has all come."""
+        if len(text) > _SHORT:
+            return self.feed(text) + self.finish()
+        if _OF_INTEREST.search(text) is None:
+            return text
+        self._append(text)
+        return self._release(last=True)
 
     def _feed(self, text: str) -> str:
         idle = not self._held and self._swallowing is None and not self._expecting
@@ -120,6 +134,9 @@ class MaskingStream:
             return ""
         out: list[str] = []
         while True:
+            if self._finds >= MOST_FINDS:
+                out.append(self._hide_all())
+                return "".join(out)
             piece = Piece(self._text, self._low, frozenset(self._breaks))
             end = len(piece.text)
             high = end if last else min([one.held(piece) for one in self._rules.recognisers], default=end)
@@ -144,12 +161,18 @@ class MaskingStream:
         they would read it there in a masked text."""
         mask = masked(find, self._rules.file.kinds.of(find.kind))
         self._kinds[find.kind] = None
+        self._finds += 1
         start = self._given
         self._drop(count, fold(mask))
         self._listed = len(self._spans) < MOST_SPANS
         if self._listed:
             self._spans.append(Span(start, self._given))
         return mask
+
+    def _hide_all(self) -> str:
+        out = _WORTH_HIDING.sub("*", self._held)
+        self._move(len(self._places), len(self._held), fold(seen(out)[0]))
+        return out
 
     def _swallow(self, *, last: bool) -> bool:
         """Drop what belongs to the find before; whether it ended."""
