@@ -104,7 +104,7 @@ class ChainRails:
         await self._sessions.count(
             session, outcome.counted, chain.policy.settings.ladder.session_seconds, fresh=fresh
         )
-        return self._result(turn, request, chain, outcome)
+        return await self._result(turn, request, chain, outcome)
 
     async def _screen(self, chain: Chain, request: GuardedRequest) -> InputOutcome:
         size = sum(len(message.content) for message in request.messages) + sum(map(len, request.others))
@@ -134,7 +134,7 @@ class ChainRails:
             verdicts=tuple(verdict for outcome in outcomes for verdict in outcome.verdicts),
             trace=tuple(entry for outcome in outcomes for entry in outcome.trace),
         )
-        return self._result(turn, request, chain, await self._hand_over(turn, together))
+        return await self._result(turn, request, chain, await self._hand_over(turn, together))
 
     async def _hand_over(self, turn: Turn, outcome: InputOutcome) -> InputOutcome:
         """Queue the ticket, if the outcome asks for one. Raises ApiError when that cannot be promised."""
@@ -152,7 +152,7 @@ class ChainRails:
                 ) from None
         return outcome
 
-    def _result(
+    async def _result(
         self, turn: Turn, request: GuardedRequest, chain: Chain, outcome: InputOutcome
     ) -> InputResult:
         body: Mapping[str, Any] = turn.body
@@ -161,6 +161,12 @@ class ChainRails:
                 body = request.grounded(outcome.grounded, outcome.others)
             else:
                 body = request.with_texts(outcome.messages, outcome.kept, outcome.others)
+
+        if _hidden(outcome) or _size(outcome) <= INLINE_CHARACTERS:
+            written = _written(chain, outcome)
+        else:
+            loop = asyncio.get_running_loop()
+            written = await loop.run_in_executor(self._texts, _written, chain, outcome)
 
         def open_output() -> OutputRail:
             return ChainOutput(chain.open_output(outcome))
@@ -173,7 +179,8 @@ class ChainRails:
             citations=outcome.citations,
             policy=chain.policy.digest[:12],
             ignored=request.ignored,
-            text=_written(chain, outcome),
+            text=written,
+            write_down=chain.mask if chain.policy.settings.audit.text == "masked" else None,
             open_output=open_output,
         )
 
@@ -186,7 +193,21 @@ def _written(chain: Chain, outcome: InputOutcome) -> str | None:
         case "off":
             return ""
         case _:
+            # Masking a masked text changes nothing, so what the check hid for the engine is not gone through again.
+            mask = str if _hidden(outcome) else chain.mask
             masked = [
-                {"role": message.role, "content": chain.mask(message.content)} for message in outcome.messages
+                {"role": message.role, "content": mask(message.content)} for message in outcome.messages
             ]
             return orjson.dumps(masked).decode()
+
+
+def _hidden(outcome: InputOutcome) -> bool:
+    """Whether private data in the outcome's messages is hidden already."""
+    return any(
+        entry.check == "privacy" and entry.mode == "enforce" and entry.result != "failed"
+        for entry in outcome.trace
+    )
+
+
+def _size(outcome: InputOutcome) -> int:
+    return sum(len(message.content) for message in outcome.messages)

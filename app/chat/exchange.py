@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -19,6 +20,8 @@ from guardrails.trace import TraceEntry
 from guardrails.verdict import Verdict, strongest
 
 _MAX_SPANS = 16
+
+log = logging.getLogger("atelier.chat")
 
 
 @dataclass(slots=True)
@@ -42,7 +45,11 @@ class Exchange:
     pieces: int = 0
     usage: Mapping[str, Any] | None = None
     text: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=32))
+    asked_text: str | None = None
+    """The prompt as it came, where texts are written down at all."""
     kept_text: list[str] | None = None
+    """What of prompt and answer is written down; nothing before a policy has said what may be."""
+    write_down: Callable[[str], str] | None = None
     closed: bool = False
 
     @property
@@ -62,9 +69,11 @@ class Exchange:
         """Take over what the input rails found."""
         self.verdicts, self.trace = result.verdicts, result.trace
         self.citations, self.policy, self.ignored = result.citations, result.policy, result.ignored
-        if self.kept_text is not None and result.text is not None:
+        if self.asked_text is not None:
+            self.write_down = result.write_down
+            written = self.asked_text if result.text is None else result.text
             # An empty text: the policy wants none of it written down, the answer included.
-            self.kept_text = [result.text, "\n"] if result.text else None
+            self.kept_text = [written, "\n"] if written else None
 
     def guarded(self, rail: OutputRail | None) -> None:
         """Take over what the output rail found, also of an answer that broke off."""
@@ -129,11 +138,26 @@ def audit_event(exchange: Exchange, outcome: str) -> AuditEvent:
         prompt_tokens=prompt,
         completion_tokens=completion,
         text_digest=exchange.text.hexdigest(),
-        text="".join(exchange.kept_text) if exchange.kept_text is not None else None,
+        text=_written(exchange),
         details={"policy": exchange.policy, "checks": [_shown(entry) for entry in exchange.trace]}
         if exchange.trace
         else None,
     )
+
+
+def _written(exchange: Exchange) -> str | None:
+    """Prompt and answer as they may be written down."""
+    if exchange.kept_text is None:
+        return None
+    prompt, answer = exchange.kept_text[:2], "".join(exchange.kept_text[2:])
+    if exchange.write_down is not None:
+        try:
+            answer = exchange.write_down(answer)
+        except Exception as error:
+            # The type alone: an exception's text may quote the answer.
+            log.error("answer not written down", extra={"error": type(error).__name__})
+            answer = ""
+    return "".join((*prompt, answer))
 
 
 def _shown(entry: TraceEntry) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class InputResult:
     """What the input rails decided: an answer instead of the engine's, or a body to generate from.
 
     `ignored`: fields of the request that a guarded assistant does not honour.
-    `text`: prompt as it may be written down; None for as it came.
+    `text`: prompt as it may be written down; None for as it came, empty where nothing may be, the answer included.
+    `write_down`: an answer as it may be written down.
     """
 
     body: Mapping[str, Any]
@@ -66,6 +67,7 @@ class InputResult:
     policy: str = ""
     ignored: tuple[str, ...] = ()
     text: str | None = None
+    write_down: Callable[[str], str] | None = None
     open_output: Callable[[], OutputRail | None] = field(default=_nothing)
 
 

@@ -142,7 +142,7 @@ class Turns:
         exchange.route = await self._router.resolve(exchange.model, key)
         exchange.text = _keyed_digest(self._settings.digest_key, raw)
         if self._settings.audit_text:
-            exchange.kept_text = [orjson.dumps(body.get("messages", body.get("prompt"))).decode(), "\n"]
+            exchange.asked_text = orjson.dumps(body.get("messages", body.get("prompt"))).decode()
         try:
             assistant = exchange.route.assistant
             longest = answer_tokens(body, assistant, self._settings.default_max_tokens)
