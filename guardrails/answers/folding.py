@@ -43,3 +43,34 @@ def numeral(text: str) -> int:
                 else _DIGITS[char]
             )
     return total + digit
+
+
+HAN = re.compile(r"[\u3400-\u9fff]+")
+_LETTERS = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_SPACES = re.compile(r" {2,}")
+_IRREGULAR = {
+    "paid": "pay", "sent": "send", "lost": "lose", "stolen": "steal", "broken": "break", "kept": "keep", "sold": "sell",
+    "bought": "buy", "spent": "spend", "left": "leave", "took": "take", "taken": "take", "made": "make", "held": "hold",
+    "people": "person", "children": "child", "cities": "city", "fees": "fee", "used": "use", "weighs": "weigh",
+}  # fmt: skip
+
+
+def matchable(text: str) -> str:
+    """A folded text in which English words are stems between spaces, so that `art` is not found in `start`."""
+    return _SPACES.sub(" ", _LETTERS.sub(lambda word: f" {stem(word[0])} ", text))
+
+
+def stem(word: str) -> str:
+    """An English word without its inflection; crude, the same for questions and documents."""
+    word = word.partition("'")[0]
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    for ending in ("ations", "ation", "ments", "ment", "ings", "ing", "ed", "es", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)]
+            break
+    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "ls":
+        word = word[:-1]
+    return word.removesuffix("e") if len(word) > 3 else word
