@@ -11,12 +11,14 @@ import numpy as np
 
 from guardrails.answers.calculation import Calculation, calculate, formulas
 from guardrails.answers.compose import approved_text, chosen_facts, citation
+from guardrails.answers.folding import well_formed
 from guardrails.answers.gate import Gate, Judgement, judge
-from guardrails.answers.glossary import Glossary, read_glossary
+from guardrails.answers.glossary import read_glossary
 from guardrails.answers.grounding import grounded_messages
 from guardrails.answers.lexicon import Lexicon, build_lexicon
 from guardrails.answers.question import Question, understand
-from guardrails.answers.select import Prepared, Scored, prepare, rank
+from guardrails.answers.select import Index, Scored, rank
+from guardrails.answers.vocabulary import Vocabulary, build_vocabulary
 from guardrails.fact_check.stream import FactStream
 from guardrails.knowledge.embedding import E5Embedder, Embedder, Vectors, embed_passages
 from guardrails.knowledge.fact import EXAMPLE, Fact, Knowledge
@@ -44,13 +46,13 @@ class Draft:
 class Answers:
     """An index of one knowledge folder. Pickles without the embedding model, which each process opens itself."""
 
-    def __init__(self, knowledge: Knowledge, vectors: Vectors, glossary: Glossary, gate: Gate) -> None:
+    def __init__(
+        self, knowledge: Knowledge, vectors: Vectors, lexicon: Lexicon, vocabulary: Vocabulary, gate: Gate
+    ) -> None:
         self.knowledge = knowledge
-        self._vectors = vectors
-        self._glossary = glossary
         self._gate = gate
-        self._prepared: tuple[Prepared, ...] = tuple(prepare(fact) for fact in knowledge.facts)
-        self._lexicon: Lexicon = build_lexicon(knowledge.facts, glossary.synonyms)
+        self._index = Index(knowledge.facts, lexicon, vectors)
+        self._vocabulary = vocabulary
         self._formulas = formulas(knowledge.facts)
         self._embedder: Embedder | None = None
 
@@ -64,7 +66,7 @@ class Answers:
         if not verdict.answerable:
             kind = OUT_OF_DOMAIN if verdict.foreign else UNKNOWN
             return Draft(kind, verdict.reason, confidence=verdict.confidence)
-        facts = chosen_facts(question, ranked, self._prepared)
+        facts = chosen_facts(question, ranked, self._index.prepared)
         calculation = self._calculation(question, ranked)
         if calculation and calculation.basis not in facts:
             facts = (calculation.basis, *facts)
@@ -75,21 +77,36 @@ class Answers:
 
     def search(self, messages: Sequence[Message]) -> tuple[Question, list[Scored]]:
         """The last question as understood, and the facts that fit it, best first."""
-        question = understand(messages, self._lexicon, self._glossary.english)
+        question = understand(messages, self._index.lexicon, self._nearest)
         asked = _whole_question(messages, question)
-        if not len(self._vectors):
+        if not self._index.prepared:
             return question, []
+        dense = self._index.vectors @ self._model().queries([asked])[0]
+        return question, rank(question, self._index, dense)
+
+    def _nearest(self, words: Sequence[str]) -> Mapping[str, tuple[tuple[str, float], ...]]:
+        return self._vocabulary.nearest(words, self._model())
+
+    def _model(self) -> Embedder:
         if self._embedder is None:
             self._embedder = E5Embedder()
-        dense = self._vectors @ self._embedder.queries([asked])[0]
-        return question, rank(question, self._prepared, dense)
+        return self._embedder
 
     def judged(self, question: Question, ranked: Sequence[Scored]) -> Judgement:
         """Whether the facts are enough for an answer."""
-        return judge(question, ranked, self._gate)
+        return judge(question, ranked, self._index, self._gate)
 
     def _calculation(self, question: Question, ranked: Sequence[Scored]) -> Calculation | None:
-        return calculate(question, [one.fact for one in ranked], self._formulas)
+        return calculate(question, [one.fact for one in ranked], self._formulas, self._row_of)
+
+    def _row_of(self, fact: Fact) -> tuple[Fact, ...]:
+        if not fact.table:
+            return ()
+        return tuple(
+            one
+            for one in self.knowledge.facts
+            if one.table == fact.table and one.row == fact.row and one.id != fact.id
+        )
 
     def ground(self, reply: Draft, messages: Sequence[Message], lang: str) -> tuple[Message, ...]:
         """The engine's short prompt."""
@@ -119,7 +136,8 @@ def _topic(fact: Fact) -> str:
 def _whole_question(messages: Sequence[Message], question: Question) -> str:
     """The question's text; one that leans on an earlier one, together with that."""
     asked = [message.content for message in messages if message.role == "user"]
-    return f"{asked[-2]} {asked[-1]}"[:400] if question.follows_up and len(asked) > 1 else question.text[:400]
+    text = f"{asked[-2]} {asked[-1]}" if question.follows_up and len(asked) > 1 else question.text
+    return well_formed(text[:400])
 
 
 def load_answers(
@@ -132,7 +150,8 @@ def load_answers(
     knowledge, _ = read_knowledge(documents, today)
     if not knowledge.facts:
         return None
-    vectors = embed_passages(E5Embedder(), [fact.statement for fact in knowledge.facts], cache)
-    return Answers(
-        knowledge, np.ascontiguousarray(vectors), read_glossary(folder / "glossary.yaml"), Gate.of(thresholds)
-    )
+    embedder = E5Embedder()
+    lexicon = build_lexicon(knowledge.facts, read_glossary(folder / "glossary.yaml"))
+    vectors = embed_passages(embedder, [fact.statement for fact in knowledge.facts], cache)
+    vocabulary = build_vocabulary(lexicon.texts, embedder, cache)
+    return Answers(knowledge, np.ascontiguousarray(vectors), lexicon, vocabulary, Gate.of(thresholds))

@@ -12,10 +12,10 @@ from guardrails.knowledge.fact import EXAMPLE, TABLE, Fact
 
 MAX_STATEMENTS = 3
 MAX_CELLS = 8
-_NEAR = 0.12
+_NEAR = 1.6
 """A fact this close to the best one may be the one that was meant: both are quoted."""
-_CELL_NEAR = 0.1
-_TABLE_NEAR = 0.35
+_CELL_NEAR = 0.7
+_TABLE_NEAR = 1.5
 
 
 def chosen_facts(question: Question, ranked: Sequence[Scored], every: Sequence[Prepared]) -> tuple[Fact, ...]:

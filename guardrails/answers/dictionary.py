@@ -19,7 +19,9 @@ MAX_MEANINGS = 10
 """Words of one meaning; a word of more is too vague to tell anything."""
 _ENTRY = re.compile(r"^\S+ (\S+) \[[^\]]*\] /(.*)/\s*$")
 _ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]")
-_NO_MEANING = re.compile(r"^(?:variant|old variant|abbr|CL:|surname|see |used in|erhua|also written|Japanese)")
+_NO_MEANING = re.compile(
+    r"^(?:variant|old variant|abbr|CL:|surname|see |used in|erhua|also written|Japanese)"
+)
 _LEADING = re.compile(r"^(?:to be|to have|to|a|an|the|be|one's|of|in|on)\s+")
 _WORDS = re.compile(r"[a-z]+")
 
@@ -70,9 +72,10 @@ def _entries() -> list[tuple[str, tuple[str, ...]]]:
     found = []
     for line in CedictParser().lines:
         entry = _ENTRY.match(line)
-        if entry and 2 <= len(entry[1]) <= LONGEST and HAN.fullmatch(entry[1]):
-            if meanings := tuple(dict.fromkeys(_meanings(entry[2]))):
-                found.append((entry[1], meanings))
+        if not entry or not 2 <= len(entry[1]) <= LONGEST or not HAN.fullmatch(entry[1]):
+            continue
+        if meanings := tuple(dict.fromkeys(_meanings(entry[2]))):
+            found.append((entry[1], meanings))
     return found
 
 

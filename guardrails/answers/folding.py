@@ -16,17 +16,27 @@ _NUMERAL = re.compile(
     r"(?<![一二三四五六七八九十百千万两零])(?![百千](?:分|万))([零〇一二两俩三四五六七八九十百千]+)(?=\s*(?:个|年|月|天|日|期|类|张|笔|次|万|亿|元|块|小时|级|档|号|位|周|岁|折|倍|gb|g|m|分钟|人|条|部))"
 )
 _HALF_YEAR = re.compile(r"半年")
+_WEEKDAY = re.compile(r"(?:礼拜|星期|周)([一二三四五六日天1-7几])")
+_WEEKDAYS = {"天": "日", "7": "日"} | dict(zip("123456", "一二三四五六", strict=True))
 _YUAN = re.compile(r"(?<=[\d十百千万亿])(?:块钱|元钱|块|圆)")
 _SPACE = re.compile(r"(?<=[\u3400-\u9fff])\s+(?=[\u3400-\u9fff])")
 
 
 def fold(text: str) -> str:
     """Width, case, script and numerals made one. 0.1 ms for a question."""
-    text = unicodedata.normalize("NFKC", text.translate(_ROMAN)).casefold().translate(simplified())
+    text = (
+        unicodedata.normalize("NFKC", well_formed(text).translate(_ROMAN)).casefold().translate(simplified())
+    )
     text = _SPACE.sub("", text)
+    text = _WEEKDAY.sub(lambda day: "周" + _WEEKDAYS.get(day[1], day[1]), text)
     text = _HALF_YEAR.sub("6个月", text)
     text = _NUMERAL.sub(lambda found: str(numeral(found[1])), text)
     return _YUAN.sub("元", text)
+
+
+def well_formed(text: str) -> str:
+    """Without lone surrogates, which no model can read."""
+    return text.encode("utf-8", "ignore").decode("utf-8")
 
 
 def numeral(text: str) -> int:

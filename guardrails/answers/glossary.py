@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from guardrails.answers.folding import fold
+from guardrails.answers.folding import fold, matchable
 from guardrails.policy.yaml_source import read_yaml
 
 
@@ -25,21 +26,22 @@ class GlossaryFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Glossary:
-    """`english`: (English term, Chinese words), the longest term first."""
+    """`english`: stemmed English term → what Chinese documents call it, each a word of its own."""
 
     synonyms: tuple[tuple[str, ...], ...]
-    english: tuple[tuple[str, str], ...]
+    english: Mapping[str, tuple[str, ...]]
 
 
 def read_glossary(path: Path) -> Glossary:
     """The file's words over the general ones. Without the file the general ones. Raises PolicyProblem."""
     own = read_yaml(path).parse(GlossaryFile) if path.exists() else GlossaryFile()
     general = yaml.safe_load(files("guardrails.answers").joinpath("english.yaml").read_text(encoding="utf-8"))
-    english = {
-        fold(term): " ".join(fold(part) for part in str(words).split())
-        for term, words in (general | own.english).items()
-    }
+    english: dict[str, dict[str, None]] = {}
+    # The company's own word for a term comes before the general ones.
+    for term, words in (*own.english.items(), *general.items()):
+        key = " ".join(matchable(fold(str(term))).split())
+        english.setdefault(key, {}).update(dict.fromkeys(fold(part) for part in str(words).split()))
     return Glossary(
         tuple(tuple(group) for group in own.synonyms),
-        tuple(sorted(english.items(), key=lambda pair: -len(pair[0]))),
+        {term: tuple(words) for term, words in english.items()},
     )

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
 
-from guardrails.answers.folding import fold
-from guardrails.answers.lexicon import UNHEARD, Lexicon, repair, sounds_like, spell_out
+import rjieba
+import yaml
+
+from guardrails.answers.folding import fold, stem
+from guardrails.answers.lexicon import ALIKE, SAME, SYNONYM, UNHEARD, Lexicon
+from guardrails.answers.sound import repair, sounds_like, spell_out
 from guardrails.language import detect
 from guardrails.message import Message
 
+NAME, KNOWN, NOUN, VERB, OTHER = "name", "known", "noun", "verb", "other"
+_NOUNS = ("n", "eng", "l", "j", "i", "s", "q", "z")
+"""Tags of the segmenter that a topic may have; v and a are verbs, the rest is neither."""
 _CLAUSES = re.compile(r"[，。？！；,?!;\n]+|\.(?=\s|$)")
 _ASKS = re.compile(
-    r"多少|什么|怎么|怎样|如何|吗|几|哪|多久|能不能|可不可以|是否|能否|要不要|收不收|算不算|[？?]|呢|多长|多大|不$|没有$"
+    r"多少|什么|怎么|怎样|如何|吗|几|哪|多久|能不能|可不可以|是否|能否|要不要|收不收|算不算|[？?]|呢|多长|多大|多高|不$|没有$|没$|么$|行不行"
     r"|\b(?:what|how|which|when|where|who|can|do|does|is|are|will)\b"
 )
 _FUNCTION = re.compile(
-    r"请问一下|请问|我想问一下|我想问|想问一下|想问|帮我|麻烦|告诉我|的话|能不能|可不可以|要不要|收不收|算不算|是不是|有没有|会不会"
+    r"请问一下|请问|我想问一下|我想问|想问一下|想问|帮我|麻烦|告诉我|的话|能不能|可不可以|要不要|收不收|算不算|是不是|有没有|会不会|行不行"
     r"|可以|能否|是否|多少|什么|怎么|怎样|如何|哪里|哪儿|哪些|哪个|哪种|几个|应该|需要|现在|目前|你们|我们|咱们|您|你|我|他|她"
     r"|这个|那个|这|那|请|吗|呢|吧|啊|呀|么|嘛|哦|的|了|着|是|分别|另外|如果|因为|所以|啥|咋|几|一下|大概|到底|究竟|直接"
 )
@@ -28,18 +36,48 @@ _PARTICLES = frozenset(
 MAX_UNHEARD = 2
 ASKING = 0.3
 UNHEARD_ENGLISH = 2.5
-"""What the glossary has no Chinese for: half of it is small talk."""
-_FOLLOW_UP = re.compile(r"^(?:那|那么|如果是|换成|and |what about|how about)|呢[？?]?$|也(?:是|这么|一样|要)")
+"""What neither glossary nor dictionary knows: half of it is small talk."""
+CLOSE = 0.8
+"""What the closest word of the documents counts, times its cosine."""
+MAX_STRANGE = 6
+"""Unknown words that are looked up by their meaning: each takes some milliseconds."""
+EARLIER = 0.7
+"""What a word of the question before counts where the last one leans on it."""
+_FOLLOW_UP = re.compile(
+    r"^(?:那|那么|如果是|换成|改|and\b|what about|how about)|呢[？?]?$|也(?:是|这么|一样|要)|(?:that|it|one)\?*$"
+)
+_PERIOD = re.compile(r"(\d+)(年|个月|期|天|日)")
+_TOKEN = re.compile(r"[\u3400-\u9fff]+|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?")
+_ENGLISH_PERIODS = (
+    (re.compile(r"(\d+)[- ]?years?\b"), r" \1年 "),
+    (re.compile(r"(\d+)[- ]?months?\b"), r" \1个月 "),
+    (re.compile(r"(\d+)[- ]?days?\b"), r" \1天 "),
+    (re.compile(r"(\d+)[- ]?(?:periods?|instal\w+)\b"), r" \1期 "),
+    (re.compile(r"(?:rmb|cny)\s*(\d)"), r"\1"),
+)
+_ENGLISH_NUMBERS = {
+    word: str(number)
+    for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A word that is looked for. `words` are the ways it may be written, the customer's own first."""
+    """A word that is looked for. `ways` to write it, each with what it counts, the customer's own first."""
 
-    words: tuple[str, ...]
+    ways: tuple[tuple[str, float], ...]
     weight: float
     is_name: bool
     rarity: float
+    sort: str = KNOWN
+    """KNOWN, or for a word no document has what it is: NOUN, VERB, OTHER."""
+    near: float = 1.0
+    """How close the documents' closest word comes to one they do not have."""
+
+    @property
+    def word(self) -> str:
+        """As the customer wrote it."""
+        return self.ways[0][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,65 +90,93 @@ class Question:
     units: tuple[Unit, ...]
     names: tuple[str, ...]
     follows_up: bool = False
-    unheard: int = 0
-    """1 for words in the asking clause that no fact has, 2 where they are what is asked for."""
 
 
-def understand(
-    messages: Sequence[Message], lexicon: Lexicon, english: Sequence[tuple[str, str]] = ()
-) -> Question:
+Nearest = Callable[[Sequence[str]], Mapping[str, tuple[tuple[str, float], ...]]]
+"""The documents' words closest to words they do not have."""
+
+
+def understand(messages: Sequence[Message], lexicon: Lexicon, nearest: Nearest) -> Question:
     """Read the last user message, and what it leaves unsaid from the user's messages before it."""
     asked = [message.content for message in messages if message.role == "user"]
-    text = asked[-1] if asked else ""
+    question = _settled(_read(asked[-1] if asked else "", lexicon), lexicon, nearest)
+    if len(asked) < 2:
+        return question
+    before = _read(asked[-2], lexicon)
+    follows_up = bool(_FOLLOW_UP.search(question.folded)) or len(question.folded) <= 12
+    share = EARLIER if follows_up else 0.3
+    said = {word for unit in question.units for word, _ in unit.ways}
+    kept = tuple(
+        replace(unit, weight=unit.weight * share)
+        for unit in before.units
+        if unit.rarity not in {UNHEARD, UNHEARD_ENGLISH}
+        and not said.intersection(word for word, _ in unit.ways)
+        and not _replaced(unit, question, lexicon)
+    )
+    names = question.names
+    if follows_up:
+        names += tuple(
+            name for name in before.names if not lexicon.siblings.get(name, frozenset()).intersection(names)
+        )
+    return replace(question, units=question.units + kept, names=names, follows_up=follows_up)
+
+
+def is_period(word: str) -> bool:
+    """Whether a unit's word is a number of days, months, years or instalments."""
+    return bool(_PERIOD.fullmatch(word))
+
+
+def _replaced(unit: Unit, question: Question, lexicon: Lexicon) -> bool:
+    """Whether the later question names another of the same kind: another period, another product."""
+    if unit.is_name:
+        beside = lexicon.siblings.get(unit.word, frozenset())
+        return bool(beside.intersection(question.names))
+    return is_period(unit.word) and any(is_period(one.word) for one in question.units)
+
+
+def _read(text: str, lexicon: Lexicon) -> Question:
     lang = detect(text)
     folded = repair(spell_out(fold(text), lexicon), lexicon)
-    names = mentions(folded, lexicon)
-    units = _units(_translated(folded, english) if lang == "en" else folded, lexicon, lang)
-    follows_up = False
-    if len(asked) > 1:
-        earlier = repair(spell_out(fold(asked[-2]), lexicon), lexicon)
-        before = _units(_translated(earlier, english) if lang == "en" else earlier, lexicon, lang)
-        follows_up = bool(_FOLLOW_UP.search(folded)) or len(folded) <= 12
-        share = 0.7 if follows_up else 0.3
-        said = {word for unit in units for word in unit.words}
-        units += tuple(
-            Unit(unit.words, unit.weight * share, unit.is_name, unit.rarity)
-            for unit in before
-            if not said.intersection(unit.words)
-            and not (unit.is_name and names)
-            and unit.rarity not in {UNHEARD, UNHEARD_ENGLISH}
-        )
-    unheard = unheard_words(folded, lexicon) if lang == "zh" else 0
-    return Question(text, folded, lang, units, names, follows_up, unheard)
+    if lang == "en":
+        folded = _english_periods(folded)
+    units = _units(folded, lexicon, lang)
+    named = [
+        name
+        for unit in units
+        if unit.is_name
+        for name, share in unit.ways
+        if share == SAME and name in lexicon.names
+    ]
+    names = tuple(dict.fromkeys((*mentions(folded, lexicon), *named)))
+    return Question(text, folded, lang, units, names)
 
 
-_QUESTION_WORD = re.compile(r"多少|什么|怎么|怎样|如何|吗|几|哪|多久|[？?]|呢|多长|多大|不$|没有$|$")
+def _settled(question: Question, lexicon: Lexicon, nearest: Nearest) -> Question:
+    """With the documents' closest words for those they do not have."""
+    strange = [unit.word.strip() for unit in question.units if unit.sort != KNOWN][:MAX_STRANGE]
+    if not strange:
+        return question
+    close = nearest(strange)
+    units = []
+    for unit in question.units:
+        if unit.sort == KNOWN:
+            units.append(unit)
+            continue
+        found = close.get(unit.word.strip(), ())
+        likest = max((share for word, share in unit.ways[1:] if lexicon.count(word)), default=0.0)
+        ways = tuple((f" {word} " if word.isascii() else word, CLOSE * near) for word, near in found)
+        rarity = min((unit.rarity, *(lexicon.rarity(word) for word, _ in ways)))
+        near = max((likest, *(near for _, near in found)))
+        units.append(replace(unit, ways=unit.ways + ways, rarity=rarity, near=near))
+    return replace(question, units=tuple(units))
 
 
-def unheard_words(folded: str, lexicon: Lexicon) -> int:
-    """2 if the words before the question word are of none of the facts, 1 if others of its clause are, else 0."""
-    clauses = [clause for clause in _CLAUSES.split(folded) if clause.strip()]
-    asking = next(
-        (clause for clause in reversed(clauses) if _ASKS.search(clause)), clauses[-1] if clauses else ""
-    )
-    for word in sorted((*mentions(asking, lexicon), *lexicon.asking), key=len, reverse=True):
-        asking = asking.replace(word, "|" if word in lexicon.asking else "_")
-    asked = _QUESTION_WORD.search(asking.replace("|", "几"))
-    focus_end = asked.start() if asked else len(asking)
-    worst = 0
-    for run in re.finditer(r"[\u3400-\u9fff]{2,}", _FUNCTION.sub(lambda part: " " * len(part[0]), asking)):
-        pairs = [run[0][at : at + 2] for at in range(len(run[0]) - 1)]
-        unheard = [
-            pair
-            for pair in pairs
-            if pair not in lexicon.grams
-            and not sounds_like(pair, lexicon)
-            and not any(pair in word for word in lexicon.synonyms)
-            and not _PARTICLES.intersection(pair)
-        ]
-        if len(unheard) >= 2 or (unheard and len(pairs) == 1):
-            worst = max(worst, 2 if 0 <= focus_end - run.end() <= 2 else 1)
-    return worst
+def _english_periods(folded: str) -> str:
+    words = [_ENGLISH_NUMBERS.get(word, word) for word in folded.split(" ")]
+    folded = " ".join(words)
+    for pattern, written in _ENGLISH_PERIODS:
+        folded = pattern.sub(written, folded)
+    return folded
 
 
 def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
@@ -118,125 +184,197 @@ def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
     found: list[str] = []
     at = 0
     while at < len(folded):
-        size = next(
-            (
-                n
-                for n in range(min(lexicon.longest, len(folded) - at), 1, -1)
-                if folded[at : at + n] in lexicon.names
-            ),
-            0,
-        )
+        size = _known_size(folded, at, lexicon, names_only=True)
         if size:
             found.append(folded[at : at + size])
         at += size or 1
     return tuple(dict.fromkeys(found))
 
 
-_ENGLISH_PERIODS = (
-    (re.compile(r"(\d+)[- ]?years?\b"), r" \1年 "),
-    (re.compile(r"(\d+)[- ]?months?\b"), r" \1个月 "),
-    (re.compile(r"(\d+)[- ]?days?\b"), r" \1天 "),
-    (re.compile(r"(\d+)[- ]?(?:periods?|instal\w+)\b"), r" \1期 "),
-    (re.compile(r"(?:rmb|cny)\s*(\d)"), r"\1"),
-)
+def _known_size(text: str, at: int, lexicon: Lexicon, *, names_only: bool = False) -> int:
+    """Length of the longest known word that begins at `at`, else 0."""
+    words = lexicon.names if names_only else lexicon.words
+    for size in range(min(lexicon.longest, len(text) - at), 1, -1):
+        if text[at : at + size] in words and not _splits_word(text, at, at + size):
+            return size
+    return 0
 
 
-def _translated(folded: str, english: Sequence[tuple[str, str]]) -> str:
-    """An English question with the terms of the glossary in the documents' words, the longest term first."""
-    for pattern, written in _ENGLISH_PERIODS:
-        folded = pattern.sub(written, folded)
-    for term, word in english:
-        folded = re.sub(rf"(?<![a-z]){re.escape(term)}(?:s|es)?(?![a-z])", f" {word} ", folded)
-    return folded
+def _splits_word(clause: str, start: int, end: int) -> bool:
+    """Whether the stretch would cut a word written in letters: `app` in `applies`."""
+    return (start > 0 and _is_letter(clause[start]) and _is_letter(clause[start - 1])) or (
+        end < len(clause) and _is_letter(clause[end - 1]) and _is_letter(clause[end])
+    )
+
+
+def _is_letter(char: str) -> bool:
+    return char.isascii() and char.isalpha()
 
 
 def _units(folded: str, lexicon: Lexicon, lang: str) -> tuple[Unit, ...]:
     clauses = [clause for clause in _CLAUSES.split(folded) if clause.strip()]
     asking = [at for at, clause in enumerate(clauses) if _ASKS.search(clause)]
     last = asking[-1] if asking else len(clauses) - 1
-    found: dict[tuple[str, ...], Unit] = {}
+    found: dict[str, Unit] = {}
     for at, clause in enumerate(clauses):
         weight = 1.0 if at == last or len(folded) <= 16 else 0.5 if at in asking else 0.3
-        for words, is_name in _clause_words(clause, lexicon, lang):
-            unit = found.get(words)
+        for ways, sort in _clause_words(clause, lexicon, lang):
+            unit = found.get(ways[0][0])
             if unit is None or unit.weight < weight:
-                rarity = min(lexicon.rarity(word) for word in words)
-                if words[0] in lexicon.asking and not is_name:
-                    rarity *= ASKING
-                elif lang == "en" and rarity == UNHEARD:
-                    rarity = UNHEARD_ENGLISH
-                found[words] = Unit(words, weight, is_name, rarity)
+                is_name = sort == NAME
+                rarity = _rarity(ways, is_name, lexicon, lang)
+                found[ways[0][0]] = Unit(ways, weight, is_name, rarity, KNOWN if is_name else sort)
     return tuple(found.values())
 
 
-def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> list[tuple[tuple[str, ...], bool]]:
-    words: list[tuple[tuple[str, ...], bool]] = []
+def _rarity(ways: Sequence[tuple[str, float]], is_name: bool, lexicon: Lexicon, lang: str) -> float:
+    rarity = min(lexicon.rarity(word) for word, _ in ways)
+    if ways[0][0] in lexicon.asking and not is_name:
+        return rarity * ASKING
+    return UNHEARD_ENGLISH if lang == "en" and rarity == UNHEARD else rarity
+
+
+_Ways = tuple[tuple[str, float], ...]
+
+
+def _is_heard(ways: _Ways, lexicon: Lexicon) -> bool:
+    """Whether the documents have the word or one the glossary puts in its place; the dictionary alone is no proof."""
+    return any(share > ALIKE and lexicon.count(word) for word, share in ways)
+
+
+def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> Iterator[tuple[_Ways, str]]:
     rest: list[str] = []
     at = 0
     while at < len(clause):
-        size = next(
-            (
-                n
-                for n in range(min(lexicon.longest, len(clause) - at), 1, -1)
-                if (clause[at : at + n] in lexicon.names or clause[at : at + n] in lexicon.synonyms)
-                and not _splits_word(clause, at, at + n)
-            ),
-            0,
-        )
+        size = _known_size(clause, at, lexicon)
         if size:
             word = clause[at : at + size]
-            words.append(((word, *lexicon.synonyms.get(word, ())), word in lexicon.names))
-            rest.append(" ")
+            ways = lexicon.ways(word)
+            if word.isascii():
+                ways = ((" ".join(("", *map(stem, word.split()), "")), SAME), *ways)
+            yield ways, NAME if word in lexicon.names else KNOWN if _is_heard(ways, lexicon) else NOUN
+            rest.append("|")
         else:
             rest.append(clause[at])
         at += size or 1
-    for run in re.findall(
-        r"[\u3400-\u9fff]+|[a-z]+|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?",
-        _without_function("".join(rest)),
-    ):
-        if "\u3400" <= run[0] <= "\u9fff":
-            unheard = 0
-            for pair in (run[i : i + 2] for i in range(len(run) - 1)):
-                meant = sounds_like(pair, lexicon)
-                known = meant or pair in lexicon.grams
-                if not known and (pair[0] in _PARTICLES or pair[1] in _PARTICLES):
-                    continue
-                unheard += not known
-                # A long aside in words of another field weighs as much as a short one.
-                if known or unheard <= MAX_UNHEARD:
-                    words.append(((pair, meant) if meant else (pair,), False))
-        elif len(run) > 1 and (lang == "zh" or run not in _ENGLISH_FUNCTION):
-            words.append(((run,), False))
-    return words
+    tokens = _TOKEN.findall(_FUNCTION.sub("|", "".join(rest)))
+    latin: list[str] = []
+    for token in tokens:
+        if "a" <= token[0] <= "z":
+            latin.append(token)
+            continue
+        yield from _latin_words(latin, lexicon, lang)
+        latin = []
+        if "\u3400" <= token[0] <= "\u9fff":
+            yield from _chinese_words(token, lexicon)
+        elif len(token) > 1:
+            yield _period_ways(token), KNOWN
+    yield from _latin_words(latin, lexicon, lang)
 
 
-def _splits_word(clause: str, start: int, end: int) -> bool:
-    """Whether the stretch would cut a word written in letters: `app` in `applies`."""
-    return (
-        start > 0
-        and clause[start].isascii()
-        and clause[start].isalpha()
-        and clause[start - 1].isascii()
-        and clause[start - 1].isalpha()
-    ) or (
-        end < len(clause)
-        and clause[end - 1].isascii()
-        and clause[end - 1].isalpha()
-        and clause[end].isascii()
-        and clause[end].isalpha()
-    )
+def _period_ways(token: str) -> _Ways:
+    """A year is twelve months, and twelve instalments."""
+    found = _PERIOD.fullmatch(token)
+    if not found:
+        return ((token, SAME),)
+    number, unit = int(found[1]), found[2]
+    months = number * 12 if unit == "年" else number
+    same = {token: SAME}
+    if unit == "年":
+        same |= {f"{months}个月": SYNONYM, f"{months}期": SYNONYM, f"{number} year": SYNONYM}
+    elif unit in {"个月", "期"}:
+        same |= {f"{months}个月": SYNONYM, f"{months}期": SYNONYM, f"{number} month": SYNONYM}
+        if months % 12 == 0:
+            same |= {f"{months // 12}年": SYNONYM}
+    else:
+        same |= {
+            f"{number}天": SYNONYM,
+            f"{number}日": SYNONYM,
+            f"{number} day": SYNONYM,
+            f"{number}个自然日": SYNONYM,
+        }
+    return tuple(same.items())
 
 
-def _without_function(text: str) -> str:
-    return _FUNCTION.sub(" ", text)
+def _chinese_words(run: str, lexicon: Lexicon) -> Iterator[tuple[_Ways, str]]:
+    """Chinese that is no known word: the segmenter's words, or their pairs of characters where those are heard."""
+    singles = ""
+    unheard = 0
+    for word, tag in (*rjieba.tag(run), ("", "")):
+        if len(word) == 1:
+            singles += word
+            continue
+        yield from _heard_pairs(singles, lexicon)
+        singles = ""
+        if not word:
+            continue
+        pairs = [word[at : at + 2] for at in range(len(word) - 1)]
+        if lexicon.count(word):
+            yield lexicon.ways(word), KNOWN
+        elif len(word) > 2 and all(pair in lexicon.grams for pair in pairs):
+            yield from _heard_pairs(word, lexicon)
+        elif meant := sounds_like(word, lexicon) if len(word) == 2 else "":
+            yield ((word, SAME), (meant, SYNONYM)), KNOWN
+        elif _PARTICLES.isdisjoint(word) or tag in {"l", "nz"}:
+            unheard += 1
+            # A long aside in words of another field weighs as much as a short one.
+            if unheard <= MAX_UNHEARD:
+                yield ((word, SAME),), _sort(tag)
+            yield from _heard_pairs(word, lexicon)
+
+
+def _heard_pairs(run: str, lexicon: Lexicon) -> Iterator[tuple[_Ways, str]]:
+    for pair in (run[at : at + 2] for at in range(len(run) - 1)):
+        if pair in lexicon.grams:
+            yield ((pair, SAME),), KNOWN
+        elif meant := sounds_like(pair, lexicon):
+            yield ((pair, SAME), (meant, SYNONYM)), KNOWN
+
+
+def _sort(tag: str) -> str:
+    return NOUN if tag.startswith(_NOUNS) or tag == "vn" else VERB if tag.startswith(("v", "a")) else OTHER
+
+
+def _latin_words(words: Sequence[str], lexicon: Lexicon, lang: str) -> Iterator[tuple[_Ways, str]]:
+    """English words, the longest known terms of up to four first."""
+    stems = [stem(word) for word in words]
+    at = 0
+    while at < len(words):
+        for size in range(min(4, len(words) - at), 0, -1):
+            term = " ".join(stems[at : at + size])
+            chinese = lexicon.english.get(term, ())
+            others = (
+                ()
+                if size == 1 and words[at] in function_words()
+                else lexicon.dictionary.chinese.get(term, ())
+            )
+            if not chinese and not others:
+                continue
+            ways = {f" {term} ": SAME} | dict.fromkeys(chinese, SAME)
+            for word in others:
+                ways.setdefault(word, SYNONYM)
+            for word in (*chinese, *others):
+                for other in lexicon.synonyms.get(word, ()):
+                    ways.setdefault(other, ALIKE)
+            heard = any(lexicon.count(word) for word in ways)
+            sort = NAME if any(word in lexicon.names for word in chinese) else KNOWN if heard else NOUN
+            yield tuple(ways.items())[:24], sort
+            break
+        else:
+            size = 1
+            if len(words[at]) > 1 and (lang == "zh" or words[at] not in function_words()):
+                term = f" {stems[at]} "
+                yield ((term, SAME),), KNOWN if lexicon.count(term) else NOUN
+        at += size
+
+
+def function_words() -> frozenset[str]:
+    """English words that say nothing of what is asked."""
+    return _ENGLISH_FUNCTION
 
 
 _ENGLISH_FUNCTION = frozenset(
-    "a an the of for to in on at is are am was be do does did can could may might will would should shall i you he she it we they my "
-    "your our their his her its me us them this that these those what which who whom whose when where why how much many long "
-    "and or but if then so with without from by as about into than there here have has had get gets got any some please tell "
-    "give want need like just know does don't s re ve ll t not no yes per each one up out off over under after before during "
-    "day days month months year years quick quickly pay paid through apply applies send sending sent make made go going come coming "
-    "now new still really ever only most more less than other another own kind sort way work works working happen happens last "
-    "using used use take takes took charge charges still also say says".split()
+    yaml.safe_load(files("guardrails.answers").joinpath("synonyms.yaml").read_text(encoding="utf-8"))[
+        "function"
+    ].split()
 )

@@ -9,22 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from guardrails.answers.calculation import amount_in, in_range
-from guardrails.answers.folding import fold
-from guardrails.answers.question import Question, Unit
+from guardrails.answers.folding import fold, matchable
+from guardrails.answers.lexicon import Lexicon, label_names
+from guardrails.answers.question import Question, Unit, is_period, mentions
 from guardrails.knowledge.embedding import Vectors
-from guardrails.knowledge.extract import split_names
 from guardrails.knowledge.fact import EXAMPLE, FAQ, TABLE, Fact
 
 # Where a word was found: the fact itself, the headings above it, the rest of the row, the document's title.
 _IN_KEY, _IN_VALUE, _IN_TOPIC, _IN_TITLE = 1.0, 0.8, 0.75, 0.5
-_SYNONYM = 0.85
-_DENSE_WEIGHT = 4.0
+KEPT_WORDS = 4096
+FIRST_DENSE = 4.0
+"""e5 puts everything between 0.8 and 0.95: a tenth of its scale is as much as four tenths of the words."""
+CANDIDATES = 160
+KEPT_WORDS = 4096
+FIRST_DENSE = 4.0
+"""e5 puts everything between 0.8 and 0.95: a tenth of its scale is as much as four tenths of the words."""
+CANDIDATES = 160
 """e5 puts everything between 0.8 and 0.95: a tenth of its scale is as much as four tenths of the words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A fact folded for comparison."""
+    """A fact folded for comparison. `named`: the table names its own text mentions."""
 
     fact: Fact
     key: str
@@ -33,6 +39,9 @@ class Prepared:
     title: str
     row_names: frozenset[str]
     column_names: frozenset[str]
+    named: frozenset[str]
+    letters: int
+    """Characters of `key` that say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,10 @@ class Scored:
     score: float
     coverage: float
     dense: float
+    meaning: float
+    """`dense` in standard deviations above the mean of all facts, which does not depend on the languages."""
+    at: int
+    signals: Signals
 
     @property
     def fact(self) -> Fact:
@@ -50,44 +63,162 @@ class Scored:
         return self.prepared.fact
 
 
-def prepare(fact: Fact) -> Prepared:
+def prepare(fact: Fact, lexicon: Lexicon) -> Prepared:
     """Fold a fact once, when the index is built."""
-    section = fold(fact.source.section)
     if fact.kind == TABLE:
-        key, value = fold(f"{fact.row} {fact.column}"), fold(fact.value)
+        key, value = f"{fact.row} {fact.column}", fact.value
     else:
-        key, value = fold(fact.attribute if fact.kind == FAQ else fact.statement), fold(fact.statement)
+        key, value = (fact.attribute if fact.kind == FAQ else fact.statement), fact.statement
+    key = matchable(fold(key))
     return Prepared(
         fact,
         key,
-        value,
-        section,
-        fold(f"{fact.source.title} {fact.topic}"),
+        matchable(fold(value)),
+        matchable(fold(fact.source.section)),
+        matchable(fold(f"{fact.source.title} {fact.topic} {fact.product}")),
         label_names(fact.row),
         label_names(fact.column),
+        frozenset(mentions(fold(fact.statement), lexicon)) | label_names(fact.row) | label_names(fact.column),
+        sum(char.isalnum() for char in key),
     )
 
 
-def label_names(label: str) -> frozenset[str]:
-    """The names in a row or column head, those in parentheses too, folded."""
-    inside = re.findall(r"[(（]([^()（）]+)[)）]", label)
-    return frozenset(fold(name) for part in (*label.split(), *inside) for name in split_names(part))
+class Index:
+    """The facts' words and vectors, ready to be asked. Not for more than MAX_FACTS facts."""
+
+    def __init__(self, facts: Sequence[Fact], lexicon: Lexicon, vectors: Vectors) -> None:
+        self.prepared = tuple(prepare(fact, lexicon) for fact in facts)
+        self.lexicon = lexicon
+        self.vectors = vectors
+        self._words: dict[str, Vectors] = {}
+
+    def found(self, unit: Unit) -> Vectors:
+        """How well each fact has a word: 1 in its key, less in its surroundings, less as a synonym, 0 if not at all."""
+        best = np.zeros(len(self.prepared), np.float32)
+        for word, share in unit.ways:
+            np.maximum(best, share * self._found(word), out=best)
+        return best
+
+    def _found(self, word: str) -> Vectors:
+        known = self._words.get(word)
+        if known is None:
+            known = np.fromiter(
+                (_place(word, entry) for entry in self.prepared), np.float32, len(self.prepared)
+            )
+            if len(self._words) < KEPT_WORDS:
+                self._words[word] = known
+        return known
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_words": {}}
 
 
-def rank(question: Question, prepared: Sequence[Prepared], dense: Vectors, keep: int = 40) -> list[Scored]:
+def _place(word: str, entry: Prepared) -> float:
+    if word in entry.key:
+        return _IN_KEY
+    if word in entry.value:
+        return _IN_VALUE
+    if word in entry.topic:
+        return _IN_TOPIC
+    return _IN_TITLE if word in entry.title else 0.0
+
+
+def rank(question: Question, index: Index, dense: Vectors, keep: int = 40) -> list[Scored]:
     """The best facts, best first. `dense`: one cosine a fact."""
+    prepared = index.prepared
     total = sum(unit.weight * unit.rarity for unit in question.units) or 1.0
-    middle = float(np.median(dense)) if len(dense) else 0.0
+    coverage = np.zeros(len(prepared), np.float32)
+    for unit in question.units:
+        coverage += unit.weight * unit.rarity / total * index.found(unit)
+    meaning = (dense - dense.mean()) / max(float(dense.std()), 1e-6)
+    first = coverage + FIRST_DENSE * dense
+    likely = np.argsort(-first, kind="stable")[:CANDIDATES].tolist()
+    strangers = _strangers(question, index.lexicon)
     scored = []
-    for entry, cosine in zip(prepared, dense.tolist(), strict=True):
-        coverage = sum(unit.weight * unit.rarity * found(unit, entry) for unit in question.units) / total
-        penalty = 0.12 if entry.fact.kind == EXAMPLE else -0.06 if entry.fact.kind == TABLE else 0.0
-        score = (
-            coverage + _DENSE_WEIGHT * (cosine - middle) + kind_bonus(question.folded, entry.value) - penalty
+    for at in likely:
+        signals = signals_of(question, prepared[at], float(coverage[at]), float(dense[at]), strangers)
+        scored.append(
+            Scored(
+                prepared[at],
+                signals.score(),
+                float(coverage[at]),
+                float(dense[at]),
+                float(meaning[at]),
+                at,
+                signals,
+            )
         )
-        scored.append(Scored(entry, score, coverage, cosine))
     scored.sort(key=lambda one: -one.score)
-    return fitting(question, scored[: 4 * keep])[:keep]
+    return fitting(question, scored)[:keep]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What speaks for a fact, each about 0 to 1. `weights` is what each counts: benchmarks/answer_weights.py."""
+
+    coverage: float
+    in_key: float
+    dense: float
+    precision: float
+    kind: float
+    example: float
+    period: float
+    named: float
+    both_named: float
+    length: float
+    stranger: float
+
+    def score(self) -> float:
+        """Logarithm of the odds that this fact is the answer, up to a constant of the question."""
+        values = (getattr(self, name) for name in SIGNALS)
+        return float(sum(weight * value for weight, value in zip(WEIGHTS, values, strict=True)))
+
+
+SIGNALS = (
+    "coverage", "in_key", "dense", "precision", "kind", "example", "period", "named", "both_named", "length", "stranger",
+)  # fmt: skip
+WEIGHTS = (5.4, 2.3, 76.0, 3.1, 2.6, -0.3, 1.0, 0.5, 0.5, 1.9, -0.3)
+"""Fitted on examples/bank/evaluation/questions_tune.jsonl by benchmarks/answer_weights.py."""
+
+
+def signals_of(
+    question: Question, entry: Prepared, coverage: float, dense: float, strangers: frozenset[str]
+) -> Signals:
+    """Compare one fact with the question."""
+    total = sum(unit.weight * unit.rarity for unit in question.units) or 1.0
+    covered = bytearray(len(entry.key))
+    in_key, period = 0.0, 0.0
+    for unit in question.units:
+        best = 0.0
+        for word, share in unit.ways:
+            place = entry.key.find(word)
+            if place < 0:
+                continue
+            best = max(best, share)
+            covered[place : place + len(word)] = b"\1" * len(word)
+            if is_period(unit.word):
+                period = 1.0
+        in_key += unit.weight * unit.rarity / total * best
+    named = set(question.names)
+    return Signals(
+        coverage,
+        in_key,
+        dense,
+        sum(covered) / max(1, entry.letters),
+        kind_bonus(question.folded, entry.value),
+        float(entry.fact.kind == EXAMPLE),
+        period,
+        len(entry.named & named) / len(named) if named else 0.0,
+        float(bool(entry.row_names & named) and bool(entry.column_names & named)),
+        min(len(entry.fact.statement), 100) / 100,
+        float(bool(strangers and entry.named & strangers and not entry.named & named)),
+    )
+
+
+def _strangers(question: Question, lexicon: Lexicon) -> frozenset[str]:
+    """The names that stand beside those asked for: what holds for them alone is no answer."""
+    found = [lexicon.siblings.get(name, frozenset()) for name in question.names]
+    return frozenset().union(*found) - frozenset(question.names)
 
 
 _KINDS = (
@@ -115,27 +246,6 @@ def kind_bonus(question: str, value: str) -> float:
         if asks.search(question):
             return 0.12 if answers.search(value) else -0.15
     return 0.0
-
-
-def found(unit: Unit, entry: Prepared) -> float:
-    """How well a fact has a word: 1 in its key, less in its surroundings, less as a synonym, 0 if not at all."""
-    best = 0.0
-    for position, word in enumerate(unit.words):
-        share = 1.0 if position == 0 else _SYNONYM
-        if word in entry.key:
-            value = _IN_KEY
-        elif word in entry.value:
-            value = _IN_VALUE
-        elif word in entry.topic:
-            value = _IN_TOPIC
-        elif word in entry.title:
-            value = _IN_TITLE
-        else:
-            continue
-        best = max(best, share * value)
-        if best == 1.0:
-            break
-    return best
 
 
 def fitting(question: Question, scored: Sequence[Scored]) -> list[Scored]:

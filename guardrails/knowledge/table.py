@@ -109,5 +109,7 @@ def split_names(text: str) -> tuple[str, ...]:
     """The names a cell lists: "普卡、金卡（人民币账户）" → 普卡, 金卡."""
     bare = re.sub(r"[(（][^()（）]*[)）]$", "", text.strip())
     return tuple(
-        name.strip() for name in re.split(r"[、,，/;；]|\bor\b|\band\b|以及|或者|和|及", bare) if name.strip()
+        name.strip()
+        for name in re.split(r"[、,，/;；]|\bor\b|\band\b|(?<=\S\S)(?:以及|或者|和|及)(?=\S\S)", bare)
+        if name.strip()
     )
