@@ -111,6 +111,16 @@ class Output:
         self._whole = Trace()
         self._added: list[Verdict] = []
 
+    @property
+    def waits(self) -> bool:
+        """Whether a check may wait for another server, so that an event loop must not call this."""
+        settings = self._policy.settings
+        return (
+            self._basis is not None
+            and settings.facts.judge is not None
+            and settings.checks.facts.mode is not Mode.OFF
+        )
+
     def feed(self, channel: Channel, text: str) -> str:
         """What may leave of the channel now."""
         if channel.choice in self._blocked:

@@ -33,6 +33,11 @@ class ChainOutput:
     def __init__(self, output: Output) -> None:
         self._output = output
 
+    @property
+    def waits(self) -> bool:
+        """Whether it may wait for another server."""
+        return self._output.waits
+
     def feed(self, choice: int, text: str, kind: str = CONTENT) -> str:
         """Take new text of a channel, return what may leave now."""
         return self._output.feed(Channel(choice, kind), text)

@@ -27,6 +27,10 @@ class Turn:
 class OutputRail(Protocol):
     """Guards the texts of one answer while they come; one instance a generation."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it may wait for another server, so that the event loop must not call it."""
+
     def feed(self, choice: int, text: str, kind: str = CONTENT) -> str:
         """Take new text of a choice's content or reasoning, return what may leave now."""
 

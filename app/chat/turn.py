@@ -235,7 +235,7 @@ class Turns:
         )
         await send(_start(exchange, _EVENT_STREAM))
         try:
-            await self._relay(attempt, rewriter, send)
+            await self._relay(attempt, rewriter, send, threaded=rail is not None and rail.waits)
         except (OSError, EngineFailed, EOFError, orjson.JSONDecodeError) as error:
             if not isinstance(error, EngineFailed):
                 self._pool.mark_down(attempt.engine, repr(error))
@@ -254,7 +254,7 @@ class Turns:
         self._close(exchange, 200, "")
         await send({"type": "http.response.body", "body": rewriter.close(exchange.atelier())})
 
-    async def _relay(self, attempt: Attempt, rewriter: StreamRewriter, send: Send) -> None:
+    async def _relay(self, attempt: Attempt, rewriter: StreamRewriter, send: Send, *, threaded: bool) -> None:
         """Pass events on as they come, those that came together in one piece. Raises EOFError on a cut."""
         splitter = EventSplitter()
         chunk = attempt.first
@@ -266,7 +266,7 @@ class Turns:
                     if out:
                         await send({"type": "http.response.body", "body": out, "more_body": True})
                     return
-                out += rewriter.feed(payload)
+                out += await asyncio.to_thread(rewriter.feed, payload) if threaded else rewriter.feed(payload)
             if out:
                 await send({"type": "http.response.body", "body": out, "more_body": True})
             chunk = await attempt.read()

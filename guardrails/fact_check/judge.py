@@ -1,14 +1,19 @@
-"""A model as a second judge: what it is asked, how its answer is read, how a stream waits for it.
+"""A model as a second judge: what it is asked, how its answer is read, and one behind any OpenAI-compatible server.
 
-The HTTP part is the caller's: any OpenAI-compatible server, or a classifier, behind one coroutine.
+It is asked in the stream's own thread and only where the rules saw nothing against a sentence, so that it can make
+the check stricter, never looser.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
+import os
 import re
-from collections.abc import Callable
-from typing import Protocol
+import time
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
 
 from guardrails.fact_check.judgement import Label
 
@@ -21,18 +26,74 @@ _WORD = re.compile(
     r"not[_ -]?found|not[_ -]supported|unsupported|contradict\w*|support\w*|refute\w*|未提及|没有提到|矛盾|不一致|支持|一致"
 )
 _LONGEST = 8_000
+_ANSWER = 65_536  # bytes of a judge's answer that are read
 
 
-class ModelJudge(Protocol):
-    """An asynchronous judge."""
+class JudgeFailed(Exception):
+    """The judge could not be asked, was late, or gave no answer that says anything."""
 
-    async def __call__(self, evidence: str, claim: str) -> Label: ...
+
+@dataclass(frozen=True, slots=True)
+class HttpJudge:
+    """`url` ends where `/chat/completions` begins; the key is read from the environment variable `key_env`.
+
+    `seconds` bounds one question from connecting to its last byte. `closed`: a sentence whose judge failed is not
+    let out.
+    """
+
+    url: str
+    model: str
+    key_env: str = ""
+    seconds: float = 3.0
+    closed: bool = False
+
+    def __call__(self, evidence: str, claim: str) -> Label:
+        """What the model says. Raises JudgeFailed."""
+        try:
+            answer = self._ask(judge_messages(evidence, claim))
+            text = answer["choices"][0]["message"]["content"]
+            label = read_label(str(text))
+        except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
+            raise JudgeFailed(type(error).__name__) from error
+        if label is None:
+            raise JudgeFailed("no label")
+        return label
+
+    def _ask(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        deadline = time.monotonic() + self.seconds
+        place = urlsplit(self.url)
+        kind = HTTPSConnection if place.scheme == "https" else HTTPConnection
+        connection = kind(place.hostname or "", place.port, timeout=self.seconds)
+        headers = {"content-type": "application/json"}
+        if self.key_env:
+            headers["authorization"] = f"Bearer {os.environ.get(self.key_env, '')}"
+        asked = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": 16}
+        try:
+            connection.request(
+                "POST", f"{place.path.rstrip('/')}/chat/completions", json.dumps(asked), headers
+            )
+            response = connection.getresponse()
+            if response.status != 200:
+                raise JudgeFailed(f"status {response.status}")
+            body = b""
+            while (piece := response.read1(8192)) and len(body) < _ANSWER:
+                body += piece
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+            found = json.loads(body)
+        finally:
+            connection.close()
+        if not isinstance(found, dict):
+            raise JudgeFailed("no object")
+        return found
 
 
 def judge_messages(evidence: str, claim: str) -> list[dict[str, str]]:
     """The request's messages; marks inside the texts are taken out, so that neither can close its fence."""
-    fenced = (text[:_LONGEST].replace("<<<", "").replace(">>>", "") for text in (evidence, claim))
-    first, second = fenced
+    first, second = (
+        text[:_LONGEST].replace("<<<", "").replace(">>>", "").encode("utf-8", "replace").decode()
+        for text in (evidence, claim)
+    )
     return [
         {"role": "system", "content": _ASKED},
         {"role": "user", "content": f"EVIDENCE\n<<<\n{first}\n>>>\n\nCLAIM\n<<<\n{second}\n>>>"},
@@ -50,17 +111,3 @@ def read_label(answer: str) -> Label | None:
     if word.startswith("support") or word in {"支持", "一致"}:
         return Label.SUPPORTED
     return Label.NOT_FOUND
-
-
-def from_thread(
-    judge: ModelJudge, loop: asyncio.AbstractEventLoop, seconds: float
-) -> Callable[[str, str], Label]:
-    """The judge as a stream in a worker thread calls it. A judge that fails or is late raises."""
-
-    def ask(evidence: str, claim: str) -> Label:
-        async def once() -> Label:
-            return await asyncio.wait_for(judge(evidence, claim), seconds)
-
-        return asyncio.run_coroutine_threadsafe(once(), loop).result(seconds + 1)
-
-    return ask

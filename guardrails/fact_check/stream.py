@@ -15,6 +15,7 @@ from guardrails.fact_check.check import check_sentence
 from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.fact_check.features import features
 from guardrails.fact_check.ground import Ground
+from guardrails.fact_check.judge import JudgeFailed
 from guardrails.fact_check.judgement import Finding, Judgement, Label
 from guardrails.fact_check.polarity import denials
 from guardrails.fact_check.sentences import ends
@@ -24,7 +25,8 @@ from guardrails.values.parse import parse_values
 from guardrails.verdict import Decision, Verdict
 
 Judge = Callable[[str, str], Label]
-"""Evidence and sentence to a label; the model-based judge as the stream calls it."""
+"""Evidence and sentence to a label; the model-based judge as the stream calls it. It may raise JudgeFailed; with a
+true attribute `closed`, a sentence that it failed on does not leave."""
 
 CHECK = "facts"
 _CLAUSE = re.compile(r"[，,：:、]")
@@ -161,9 +163,9 @@ class FactStream:
             return self._not_found(sentence, Finding(Label.NOT_FOUND, "length"))
         judgement = check_sentence(body, self._ground, self._question, self._heading)
         finding = judgement.worst
-        if self._judge is not None and judgement.label is not Label.CONTRADICTED:
-            label = self._judge(self._ground.text, body)
-            if label is not judgement.label:
+        if self._judge is not None and judgement.label is Label.SUPPORTED:
+            label = self._second(body)
+            if label is not Label.SUPPORTED:
                 judgement, finding = Judgement(label), Finding(label, "judge")
         if judgement.label is Label.SUPPORTED:
             return sentence
@@ -176,6 +178,15 @@ class FactStream:
         stated = self._stated(body, finding)
         self._note(Decision.REPLACE if stated else Decision.FALLBACK, finding)
         return sentence[:head] + stated + sentence[tail:] if stated else sentence[tail:]
+
+    def _second(self, body: str) -> Label:
+        """The judge's word; where it failed, what its failure policy says."""
+        assert self._judge is not None
+        try:
+            return self._judge(self._ground.text, body)
+        except JudgeFailed as error:
+            self._found.append(Verdict(CHECK, Decision.ALLOW, f"judge_failed:{error}", failed=True))
+            return Label.NOT_FOUND if getattr(self._judge, "closed", False) else Label.SUPPORTED
 
     def _not_found(self, sentence: str, finding: Finding) -> str:
         if self._unknown is OnUnknown.PASS:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal, cast
 
 from guardrails.answers.answers import APPROVED, GROUNDED, UNKNOWN, Answers, Draft
+from guardrails.fact_check.judge import HttpJudge
 from guardrails.fact_check.stream import FactStream
 from guardrails.message import Message
 from guardrails.policy.ports import Reply, TextStream
@@ -18,9 +19,12 @@ _TOPIC_LENGTH = 24
 class DocumentAnswers:
     """`approved`: quote where sure (prefer), always let the engine write (off), or quote or say nothing (only)."""
 
-    def __init__(self, answers: Answers, approved: Literal["off", "prefer", "only"]) -> None:
+    def __init__(
+        self, answers: Answers, approved: Literal["off", "prefer", "only"], judge: HttpJudge | None = None
+    ) -> None:
         self._answers = answers
         self._approved = approved
+        self._judge = judge
 
     def respond(self, messages: Sequence[Message], lang: str) -> Draft:
         """What there is for the last question."""
@@ -46,4 +50,4 @@ class DocumentAnswers:
     def open(self, reply: Reply, messages: Sequence[Message], lang: str) -> TextStream:
         """The fact check of an answer written from `reply`."""
         asked = [message.content for message in messages if message.role == "user"]
-        return FactStream(cast(Draft, reply).facts, lang, question=" ".join(asked[-2:]))
+        return FactStream(cast(Draft, reply).facts, lang, self._judge, question=" ".join(asked[-2:]))

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from guardrails.answers.answers import load_answers
 from guardrails.attack.detect import load_attack
+from guardrails.fact_check.judge import HttpJudge
 from guardrails.fraud.source import load_fraud
 from guardrails.handoff.wish import load_handoff
 from guardrails.policy.documents import DocumentAnswers
 from guardrails.policy.folder import PolicyFolder
 from guardrails.policy.policy import Policy
 from guardrails.policy.replies import read_replies
-from guardrails.policy.settings import Mode, PolicyFile
+from guardrails.policy.settings import JudgeSettings, Mode, OnFailure, PolicyFile
 from guardrails.policy.yaml_source import read_yaml
 from guardrails.privacy.check import load_privacy
 from guardrails.problem import PolicyProblem
@@ -66,4 +67,13 @@ def _documents(
         raise
     except ValueError as error:
         raise PolicyProblem(path / "policy.yaml", str(error), field="answers") from None
-    return DocumentAnswers(answers, settings.answers.approved) if answers is not None else None
+    if answers is None:
+        return None
+    return DocumentAnswers(answers, settings.answers.approved, _judge(settings.facts.judge))
+
+
+def _judge(settings: JudgeSettings | None) -> HttpJudge | None:
+    if settings is None:
+        return None
+    closed = settings.on_failure is OnFailure.CLOSED
+    return HttpJudge(settings.url, settings.model, settings.key_env, settings.seconds, closed)

@@ -72,6 +72,22 @@ class AnswerSettingsFile(_Part):
     )
 
 
+class JudgeSettings(_Part):
+    """A model that looks at sentences the rules have nothing against."""
+
+    url: str = Field(pattern=r"^https?://\S+$", description="OpenAI-compatible server, up to and with /v1.")
+    model: str
+    key_env: str = Field("", description="Environment variable of the gateway that holds its key.")
+    seconds: Annotated[float, Field(ge=0.1, le=30)] = Field(3.0, description="Longest wait for one sentence.")
+    on_failure: OnFailure = OnFailure.OPEN
+
+
+class FactSettings(_Part):
+    """The fact check of generated answers."""
+
+    judge: JudgeSettings | None = None
+
+
 class LadderSettings(_Part):
     """What happens when there is no answer, first to last."""
 
@@ -97,5 +113,6 @@ class PolicyFile(_Part):
     antifraud: Phone = Field("96110", description="The line for victims of fraud.")
     words: WordSettings = WordSettings()
     answers: AnswerSettingsFile = AnswerSettingsFile()
+    facts: FactSettings = FactSettings()
     ladder: LadderSettings = LadderSettings()
     audit: AuditSettings = AuditSettings()

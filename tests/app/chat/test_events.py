@@ -51,6 +51,10 @@ class Upper:
     def __init__(self) -> None:
         self.held: dict[int, str] = {}
 
+    @property
+    def waits(self) -> bool:
+        return False
+
     def feed(self, choice: int, text: str, kind: str = "content") -> str:
         self.held[choice] = self.held.get(choice, "") + text
         return ""
