@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from guardrails.words.engine import Engine, open_engine
 from guardrails.words.pattern import Pattern, pattern_of
 from guardrails.words.skeleton import skeleton
-from guardrails.words.term import Term
+from guardrails.words.swaps import swapped
+from guardrails.words.term import Level, Term
+
+SWAPPED_TERMS = 2_000
+"""Up to so many terms, those of level medium too are searched with a character swapped; beyond, only level high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,22 @@ class Dictionary:
 def make_dictionary(deny: Sequence[Term], allow: Sequence[str], engine: str) -> Dictionary:
     """Terms without a letter or digit must not be among them."""
     by_skeleton: dict[str, list[Pattern]] = {}
-    for number, term in enumerate(deny):
-        pattern = pattern_of(term.text, number)
+    plain = [pattern_of(term.text, number) for number, term in enumerate(deny)]
+    for pattern in plain:
         by_skeleton.setdefault(pattern.skeleton, []).append(pattern)
+    for pattern in plain:
+        level = deny[pattern.term].level
+        if level is Level.HIGH or (level is Level.MEDIUM and len(deny) <= SWAPPED_TERMS):
+            _add_swapped(by_skeleton, pattern)
     found = open_engine(engine, tuple(by_skeleton))
     return Dictionary(tuple(deny), found, tuple(map(tuple, by_skeleton.values())), _allowed(allow, found))
+
+
+def _add_swapped(by_skeleton: dict[str, list[Pattern]], term: Pattern) -> None:
+    own = term.skeleton
+    for pattern in swapped(term):
+        if pattern.skeleton != own:
+            by_skeleton.setdefault(pattern.skeleton, []).append(pattern)
 
 
 def _allowed(phrases: Sequence[str], engine: Engine) -> dict[int, tuple[Allowed, ...]]:

@@ -6,16 +6,25 @@ and disguised it. Each costs twice the negative log of its probability; see `ord
 
 from __future__ import annotations
 
-from guardrails.words.ordinary import chinese_words, cost, english_words, is_alphabetic, is_han
+from guardrails.words.ordinary import (
+    TERM,
+    chinese_words,
+    cost,
+    crossing_cost,
+    english_words,
+    is_alphabetic,
+    is_han,
+)
 from guardrails.words.pattern import Pattern
 from guardrails.words.reading import Reading, number_on, spaced_on, too_wide
 from guardrails.words.skeleton import digit_of, same_numeral
 from guardrails.words.term import Boundary, Level, Term
 
-TERM = 28
-"""Cost of a denied term where it is no ordinary word: as a word that stands once in a million."""
-STRADDLES = 3
-"""How much more probable ordinary words across a term's edge must be to rescue an undisguised term."""
+STRADDLES, STRADDLES_WORD, STRADDLES_TORN = 12, 20, 8
+"""How much less probable ordinary words across a term's edge may be and still rescue it.
+
+That there are such words at all is telling: around a term that was meant there hardly ever are.
+"""
 _SENTENCE, _CLAUSE, _LINE = frozenset("。！？!?；;…"), frozenset("，,、：:"), frozenset("\n")
 _BRACKETS = frozenset("《》“”\"'‘’()（）「」【】[]〈〉")
 _LIST = frozenset("/-|")
@@ -42,13 +51,14 @@ def is_term(text: str, pattern: Pattern, term: Term, reading: Reading) -> bool:
     han = sum(map(is_han, reading.letters))
     if not han:
         return True
-    if term.level is Level.HIGH and not pattern.penalty and term.boundary is not Boundary.WORD:
+    if term.level is Level.HIGH and not pattern.cost and term.boundary is not Boundary.WORD:
         return True
-    if not torn and not pattern.penalty:
-        return term.boundary is Boundary.ANY or not _straddles(
-            reading, 0 if term.boundary is Boundary.WORD else STRADDLES
-        )
-    return _disguised(pattern, reading, torn)
+    if pattern.cost:
+        return _meant(pattern, reading, torn)
+    if torn:
+        return len(torn) > 1 or not _by_chance(reading, torn[0])
+    margin = STRADDLES_WORD if term.boundary is Boundary.WORD else STRADDLES
+    return term.boundary is Boundary.ANY or not _straddles(reading, margin)
 
 
 def _swaps(pattern: Pattern, reading: Reading) -> bool | None:
@@ -116,34 +126,35 @@ def _pieces(reading: Reading) -> list[str]:
 
 
 def _straddles(reading: Reading, margin: int) -> bool:
-    """Whether ordinary words that cross the term's edges explain the text better: 大 in 大|麻烦."""
+    """Whether ordinary words that cross the term's edges explain the text: 大 in 大|麻烦."""
     before, after = _han(reading.before), _han(reading.after)
     apart = cost(before) + min(TERM, cost(reading.letters)) + cost(after)
-    return cost(before + reading.letters + after) + margin < apart
+    start = len(before)
+    across = crossing_cost(before + reading.letters + after, start, start + len(reading.letters))
+    return across <= apart + margin
 
 
-def _disguised(pattern: Pattern, reading: Reading, torn: list[int]) -> bool:
-    """Whether a disguised term is the better explanation."""
+def _by_chance(reading: Reading, at: int) -> bool:
+    """Whether the end of one stretch and the beginning of the next only happen to make the term: 很大。麻烦."""
+    before, after = _han(reading.before), _han(reading.after)
+    head, tail, gap = reading.letters[:at], reading.letters[at:], reading.gaps[at]
+    if _SENTENCE & set(gap) and all(len(one) > 1 and one in chinese_words() for one in (head, tail)):
+        return True
+    left, right = before + head, tail + after
+    across = min(crossing_cost(left, len(before)) + cost(right), cost(left) + crossing_cost(right, len(tail)))
+    meant = cost(before) + min(TERM, cost(reading.letters)) + cost(after) + _break_cost(gap)
+    return across + _oddness(gap) <= meant + STRADDLES_TORN
+
+
+def _meant(pattern: Pattern, reading: Reading, torn: list[int]) -> bool:
+    """Whether a term with a character swapped is the better explanation."""
     before, after = _han(reading.before), _han(reading.after)
     gaps = [reading.gaps[at] for at in torn]
     pieces = _pieces(reading) if torn else [reading.letters]
-    if (
-        len(pieces) == 2
-        and _SENTENCE & set(gaps[0])
-        and all(len(one) > 1 and one in chinese_words() for one in pieces)
-    ):
-        return False
     pieces[0] = before + pieces[0]
     pieces[-1] += after
     ordinary = sum(map(cost, pieces)) + sum(map(_oddness, gaps))
-    meant = (
-        cost(before)
-        + min(TERM, cost(pattern.letters))
-        + cost(after)
-        + pattern.penalty
-        + sum(map(_break_cost, gaps))
-    )
-    return meant <= ordinary
+    return cost(before) + pattern.cost + cost(after) + sum(map(_break_cost, gaps)) <= ordinary
 
 
 def _break_cost(gap: str) -> int:

@@ -10,6 +10,10 @@ LONGEST = 4
 """Characters of the longest Chinese word in the table."""
 UNKNOWN = 36
 """Cost of a Chinese character the table has not got. Costs are twice the negative natural log of a word's share."""
+TERM = 28
+"""Cost of a denied term where it is no ordinary word: as a word that stands once in a million."""
+IMPOSSIBLE = 1 << 20
+"""Cost of what cannot be read so."""
 _OTHER = 14
 
 
@@ -51,14 +55,29 @@ def english_words() -> frozenset[str]:
 
 def cost(text: str) -> int:
     """Cost of the most probable way to read a short stretch of letters as words."""
+    return _costs(text, ())[0]
+
+
+def crossing_cost(text: str, *edges: int) -> int:
+    """Likewise, of the ways in which a word stands across one of these places; `IMPOSSIBLE` where there is none."""
+    return _costs(text, edges)[1]
+
+
+def _costs(text: str, edges: tuple[int, ...]) -> tuple[int, int]:
+    """(cost of the best way, cost of the best way across an edge)."""
     words = chinese_words()
-    best = [0]
+    best, across = [0], [IMPOSSIBLE]
     for end in range(1, len(text) + 1):
         char = text[end - 1]
-        least = best[end - 1] + words.get(char, UNKNOWN if is_han(char) else _OTHER)
+        alone = words.get(char, UNKNOWN if is_han(char) else _OTHER)
+        least, least_across = best[end - 1] + alone, across[end - 1] + alone
         for start in range(max(0, end - LONGEST), end - 1):
             found = words.get(text[start:end])
-            if found is not None and best[start] + found < least:
-                least = best[start] + found
+            if found is None:
+                continue
+            least = min(least, best[start] + found)
+            crosses = any(start < edge < end for edge in edges)
+            least_across = min(least_across, (best if crosses else across)[start] + found)
         best.append(least)
-    return best[-1]
+        across.append(least_across)
+    return best[-1], min(across[-1], IMPOSSIBLE)

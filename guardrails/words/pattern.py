@@ -11,14 +11,14 @@ from guardrails.words.skeleton import plain, skeleton
 class Pattern:
     """One way to write a term. `letters`: plain, as long as its skeleton; `term`: its place in the list.
 
-    `breaks`: the term itself has a separator before these letters. `penalty`: how unlikely this way is, in the unit
-    of `ordinary.cost`; 0 for the term as it stands.
+    `breaks`: the term itself has a separator before these letters. `cost`: how unlikely this way to write it is, in
+    the unit of `ordinary.cost`; 0 for the term as it stands.
     """
 
     term: int
     letters: str
     breaks: frozenset[int] = frozenset()
-    penalty: int = 0
+    cost: int = 0
 
     @property
     def skeleton(self) -> str:
@@ -26,7 +26,7 @@ class Pattern:
         return skeleton(self.letters)
 
 
-def pattern_of(text: str, term: int, penalty: int = 0) -> Pattern:
+def pattern_of(text: str, term: int) -> Pattern:
     """The pattern of a text as it stands; without letters where there are none."""
     letters: list[str] = []
     breaks: set[int] = set()
@@ -35,4 +35,4 @@ def pattern_of(text: str, term: int, penalty: int = 0) -> Pattern:
         if not found and letters:
             breaks.add(len(letters))
         letters.extend(found)
-    return Pattern(term, "".join(letters), frozenset(breaks - {len(letters)}), penalty)
+    return Pattern(term, "".join(letters), frozenset(breaks - {len(letters)}))

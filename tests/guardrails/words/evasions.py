@@ -9,8 +9,9 @@ import random
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -87,15 +88,61 @@ def _reversed(term: str) -> str:
     return "\u202e" + term[::-1] + "\u202c"
 
 
-def _traditional(term: str) -> str:
+@cache
+def _converter() -> Any:
     import opencc
 
-    return str(opencc.OpenCC("s2t").convert(term))
+    return opencc.OpenCC("s2t")
+
+
+def _traditional(term: str) -> str:
+    return str(_converter().convert(term))
 
 
 def _wrapped(term: str, mark: str, rng: random.Random) -> str:
     at = rng.randrange(1, len(term))
     return term[:at] + mark + term[at:] + mark
+
+
+@cache
+def _split() -> dict[str, str]:
+    """Character → the two it looks like side by side or above each other."""
+    lines = (DATA / "split.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ") for line in lines)
+
+
+@cache
+def _common() -> dict[str, list[str]]:
+    """Pinyin → the characters of it among the 3,755 most common ones."""
+    import pypinyin
+
+    found: dict[str, list[str]] = {}
+    for row in range(0xB0, 0xD8):
+        for cell in range(0xA1, 0xFF):
+            try:
+                char = bytes([row, cell]).decode("gb2312")
+            except UnicodeDecodeError:
+                continue
+            found.setdefault(pypinyin.lazy_pinyin(char)[0], []).append(char)
+    return found
+
+
+def _swaps(term: str, rng: random.Random) -> Iterator[tuple[str, str]]:
+    import pypinyin
+
+    syllables = pypinyin.lazy_pinyin(term)
+    at = rng.randrange(len(term))
+    yield "one in pinyin", term[:at] + syllables[at] + term[at + 1 :]
+    alike = [char for char in _common().get(syllables[at], []) if char != term[at]]
+    if alike:
+        name = "homophone" if len(term) > 2 else "homophone of two"
+        yield name, term[:at] + rng.choice(alike) + term[at + 1 :]
+    places = [at for at, char in enumerate(term) if char in _split()]
+    if places:
+        at = rng.choice(places)
+        yield "split", term[:at] + _split()[term[at]] + term[at + 1 :]
+    if len(term) > 2:
+        yield "all in pinyin", rng.choice(["", " "]).join(syllables)
 
 
 def techniques(p: Parameters, term: str, rng: random.Random) -> Iterator[tuple[str, str]]:
@@ -131,6 +178,7 @@ def techniques(p: Parameters, term: str, rng: random.Random) -> Iterator[tuple[s
         ):
             if changed != term:
                 yield name, changed
+        yield from _swaps(term, rng)
         yield "one separator", _once(term, pick, rng)
         yield (
             "brackets",

@@ -219,7 +219,7 @@ def cases(draw: st.DrawFn) -> tuple[WordCheck, str, list[str]]:
     return WordCheck(deny, allow, draw(st.sampled_from(ENGINES))), text, pieces
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(cases())
 def test_streamed_is_unstreamed(case: tuple[WordCheck, str, list[str]]) -> None:
     words, text, pieces = case
@@ -239,7 +239,7 @@ def test_streamed_is_unstreamed(case: tuple[WordCheck, str, list[str]]) -> None:
         assert stream.verdicts()[0] == verdict
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     st.text(max_size=60), st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=4), st.integers(1, 7)
 )
