@@ -6,21 +6,27 @@ import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import orjson
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from adapters.training.data.convert import BETTER, GOOD
 from adapters.training.data.convert import convert as convert_rows
-from adapters.training.data.lines import BadRows
+from adapters.training.data.lines import BadRows, beside
 from adapters.training.data.measure import Measure, read_bars
 from adapters.training.data.policy_source import read_policy
+from adapters.training.data.reading import read_sources
 from adapters.training.data.shapes import Shape
 from adapters.training.data.synthesis import card_path
 from adapters.training.data.synthesis import synthesise as make_dialogues
+from adapters.training.data.tables import FIELDS
 from adapters.training.data.three_c import check_data, write_html, write_json, write_review
 from adapters.training.data.three_c_page import figure
 from app.commands.client import fail, out
+from guardrails.policy.ports import MaskingCheck
+from guardrails.privacy.check import PrivacyCheck, load_privacy
+from guardrails.privacy.rules import PrivacyFile
 from guardrails.problem import PolicyProblem
 
 app = typer.Typer(no_args_is_help=True, help="Training data: converted, read, checked, made.")
@@ -42,6 +48,50 @@ def convert(
     left = f", {done.left_out} left out" if done.left_out else ""
     out.print(f"{done.read} rows read, {done.written} written{left}", highlight=False)
     out.print(f"sha256 {done.digest}", highlight=False)
+
+
+@app.command()
+def read(
+    sources: list[Path] = typer.Argument(..., metavar="SOURCE…", help="Files, or folders of them."),
+    target: Path = typer.Option(..., "--out", help="JSON lines to write, rows of messages."),
+    mapping: list[str] = typer.Option(
+        [], "--map", help="field=COLUMN, for exports. Fields: " + ", ".join(FIELDS)
+    ),
+    agent: list[str] = typer.Option([], help="What an export calls the organisation's side."),
+    policy: Path | None = typer.Option(None, help="Policy folder whose privacy rules mask contacts."),
+    funnel: Path | None = typer.Option(None, help="Write the funnel as JSON."),
+) -> None:
+    """Read exports (CSV, JSON lines, Excel) and documents (HTML, PDF, DOCX …), clean them, count after each step."""
+    try:
+        columns = dict(_field(one) for one in mapping)
+        told = read_sources(sources, target, _privacy(policy), columns, agent)
+        if funnel is not None:
+            with beside(funnel) as draft:
+                draft.write_bytes(orjson.dumps(told.record(), option=orjson.OPT_INDENT_2))
+    except (PolicyProblem, ValueError, OSError) as error:
+        fail(escape(str(error)))
+    table = Table("step", "of", "before", "after", "changed", "example")
+    for step in told.steps:
+        example = escape(step.examples[0][:40]) if step.examples else ""
+        table.add_row(
+            step.name, step.unit, str(step.before), str(step.after), str(step.changed or ""), example
+        )
+    out.print(table)
+    out.print(f"{told.rows} rows to {target}", highlight=False)
+    out.print(f"sha256 {told.sha256}", highlight=False)
+
+
+def _field(text: str) -> tuple[str, str]:
+    field, equals, column = text.partition("=")
+    if not equals or field not in FIELDS or not column:
+        raise ValueError(f"--map {text}: expected field=COLUMN with a field of {', '.join(FIELDS)}")
+    return field, column
+
+
+def _privacy(policy: Path | None) -> MaskingCheck:
+    if policy is None:
+        return PrivacyCheck(PrivacyFile())
+    return load_privacy(policy, read_policy(policy, _day(None)).phones)
 
 
 @app.command()
