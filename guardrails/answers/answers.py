@@ -22,7 +22,7 @@ from guardrails.answers.vocabulary import Vocabulary, build_vocabulary
 from guardrails.fact_check.stream import FactStream
 from guardrails.knowledge.embedding import E5Embedder, Embedder, Vectors, embed_passages
 from guardrails.knowledge.fact import EXAMPLE, Fact, Knowledge
-from guardrails.knowledge.ingest import read_knowledge
+from guardrails.knowledge.kept import kept_knowledge
 from guardrails.message import Message
 
 APPROVED = "approved"
@@ -147,7 +147,8 @@ def load_answers(
     documents = folder / "knowledge"
     if not documents.is_dir():
         return None
-    knowledge, _ = read_knowledge(documents, today)
+    kept = cache.with_name(f"{cache.stem}-documents.pickle") if cache else None
+    knowledge = kept_knowledge(documents, today, kept)
     if not knowledge.facts:
         return None
     embedder = E5Embedder()
