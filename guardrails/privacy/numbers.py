@@ -30,6 +30,9 @@ _CODE_AFTER = (
     " is my verification code", " is the verification code", " is my otp", " is my code", " is my pin", " is the otp",
 )  # fmt: skip
 _NO_CODE_UNITS = (" times", " digits", " days", " minutes", " seconds")
+# Between the ends of a range: a digit, or the mask of one, follows.
+_TO = ("~", "至", "到", "-", " - ")
+_RANGE = tuple(f"{to}{digit}" for to in _TO for digit in "0123456789*")
 _LONGEST_AFTER = 32
 _SPACED_UNITS = (*_UNITS, *(f" {unit}" for unit in _UNITS))
 
@@ -40,9 +43,12 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 _UNIT = _words("|".join(_SPACED_UNITS))
 _CODE_FOLLOWS = _words("|".join(_CODE_AFTER))
-_MAY_FOLLOW = _words(f"(?:{partial(_SPACED_UNITS + _CODE_AFTER + _NO_CODE_UNITS)})$")
+_MAY_FOLLOW = _words(f"(?:{partial(_SPACED_UNITS + _CODE_AFTER + _NO_CODE_UNITS + _RANGE)})$")
 _NO_CODE_AFTER = re.compile(
-    "[位次秒分天年元月日小个%万以块期至到~-]|" + "|".join(_NO_CODE_UNITS), re.IGNORECASE
+    "[位次秒分天年元月日小个%万以块期]|"
+    + "|".join(_NO_CODE_UNITS)
+    + f"|(?:{'|'.join(re.escape(to) for to in _TO)})[0-9*]",
+    re.IGNORECASE,
 )
 _SAID_CARD = _words(r"卡|账|帐|户|card|acc(?:oun)?t|visa|master|unionpay|银联")
 _SAID_CARD_HERE = _words(rf"(?:卡|账号|帐号|\bcard){_SAYS}")
@@ -50,7 +56,7 @@ _SAID_ID_HERE = _words(rf"(?:身份证件?|身份证明|证件|身份|\bid(?:ent
 _SAID_PHONE = _words(r"手机|电话|联系|致电|来电|微信|号码|座机|拨打|phone|mobile|\btel|\bcell|call")
 _SAID_ACCOUNT_HERE = _words(r"(?:账号|帐号|账户|帐户|account(?: number| no\.?)?)[是为:= \"']{0,3}(?:is )?$")
 _SAID_CODE_HERE = _words(
-    rf"(?:{_CODE_WORDS})(?:号|码|我收到了|收到了|已收到)?(?:[,，]? ?[是为]|[:=]| is)?[\"'“”（( :]{{0,3}}$"
+    rf"(?:{_CODE_WORDS})(?:号|码|我收到了|收到了|已收到)?(?:[,，]? ?[是为係]|[:=]| is)?[\"'“”（( :]{{0,3}}$"
 )
 _SAID_CHECK_HERE = _words(r"(?:安全码|\bcv[vcn]2?)[是为:= \"'(（]{0,3}(?:is )?$")
 _SAID_OTHER_HERE = _words(
@@ -58,6 +64,7 @@ _SAID_OTHER_HERE = _words(
     r"|\border|\bref|invoice|serial|tracking|[¥￥$€£]|\busd|\brmb|\bcny|金额|合计|共计|余额|\bsn)"
     r"(?: ?(?:号|码|number|no\.?|为|是|:|#))*[ :#]{0,2}$"
 )
+_AMOUNT = re.compile(r"\d\.\d\d(?!\d)")
 _IN_A_WORD = re.compile(r"[A-Za-z0-9]$|[0-9]\.$")
 _MOBILE = re.compile(r"(?:(?:00)?86)?1[3-9]\d{9}")
 _MOBILE_SHAPES = frozenset(
@@ -168,12 +175,22 @@ def _card(piece: Piece, row: Row) -> int:
         return 0
     for length in lengths:
         digits = row.digits[:length]
+        sizes = row.sizes(length)
+        shaped = sizes in bank_card.SHAPES
         if not bank_card.passes_luhn(digits):
-            if length > 14 and len(set(digits)) > 1 and _SAID_CARD_HERE.search(_before(piece, row)):
+            if (
+                shaped
+                and length > 14
+                and len(set(digits)) > 1
+                and _SAID_CARD_HERE.search(_before(piece, row))
+            ):
                 return length
             continue
-        if bank_card.is_issued(digits) and row.sizes(length) in bank_card.SHAPES:
+        issued = bank_card.is_issued(digits)
+        if issued and shaped:
             return length
+        if not (issued or len(sizes) == 1) or _AMOUNT.search(piece.text, row.start, row.end(length)):
+            continue
         if _SAID_CARD.search(_before(piece, row)) and not _SAID_OTHER_HERE.search(_before(piece, row)):
             return length
     return 0

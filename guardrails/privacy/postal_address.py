@@ -16,6 +16,7 @@ _NAME = f"(?:(?![{_NOT_IN_NAMES}])[{_HAN}])"
 _ROAD = "(?:大道|大街|街道|道|路|街|巷|胡同|弄|村|庄|苑|园|花园|公寓|广场)"
 _DIGIT = f"[0-9{OTHER_PLAIN}]"
 _NUMBER = f"(?:{_DIGIT}{{1,5}}(?:-{_DIGIT}{{1,4}})?[A-Za-z]?|[一二三四五六七八九十百]{{1,5}}|[A-Za-z])"
+_BUILDING = "(?:广场|大厦|中心|大楼|花园|公寓|家园|商城)"
 _UNIT = "(?:号楼|号院|号|栋|幢|座|单元|楼|层|室|弄|段|房|户)"
 _MORE = f"(?: ?{_NUMBER} ?{_UNIT})"
 _ROOM = f"{_DIGIT}{{3,5}}室?(?!{_DIGIT})"
@@ -24,7 +25,8 @@ _PARTS = f"{_NUMBER} ?{_UNIT}{_MORE}{{0,5}}(?: ?{_ROOM})?"
 _NO_PLACE = "(?![线口柜窗文])"
 _DISTRICT = "(?:[市区县镇乡州](?![别分间域场内])|[地住]址|家住|住在|寄到)[是为: ]{0,3}"
 _AFTER_DISTRICT = re.compile(
-    f"{_DISTRICT}({_NAME}{{1,10}}?{_ROAD}(?:[东南西北中]?[段路])?(?: ?{_PARTS}){_NO_PLACE})"
+    f"{_DISTRICT}({_NAME}{{1,10}}?{_ROAD}(?:[东南西北中]?[段路])?(?: ?{_PARTS}){_NO_PLACE}"
+    f"(?:{_NAME}{{1,8}}?{_BUILDING}(?: ?{_PARTS})?)?)"
 )
 _ON_ROAD = re.compile(
     "(?:[街巷弄]|大道|胡同|小区|花园|公寓|(?<![线道])路)"
@@ -36,7 +38,8 @@ _HOUSE = re.compile(
 )
 _STREET_KIND = "(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Square|Place|Terrace)"
 _STREET = re.compile(
-    rf"(?<![\w.,\-/])(\d{{1,5}}[A-Za-z]? (?:[A-Z][a-z]{{1,15}} ){{1,3}}{_STREET_KIND})(?![A-Za-z])", re.ASCII
+    rf"(?<![\w.,\-/])(?<!he )(\d{{1,5}}[A-Za-z]? (?:[A-Z][a-z]{{1,15}} ){{1,3}}{_STREET_KIND})(?![A-Za-z])",
+    re.ASCII,
 )
 
 # What may still become one: wider than the patterns above, never narrower, and it holds back little.
@@ -45,16 +48,17 @@ _IN_PARTS = (
     "|(?<![A-Za-z])[A-Za-z](?![A-Za-z]))"
 )
 _AFTER_DISTRICT_OPEN = re.compile(
-    f"{_DISTRICT}({_NAME}{{1,12}}|{_NAME}{{1,10}}?{_ROAD}(?:[东南西北中]?[段路])?{_IN_PARTS}{{0,90}})$"
+    f"{_DISTRICT}({_NAME}{{1,12}}|{_NAME}{{1,10}}?{_ROAD}(?:[东南西北中]?[段路])?{_IN_PARTS}{{0,100}}"
+    f"(?:(?<=[号栋幢座楼层室弄段房户院元0-9{OTHER_PLAIN}]){_NAME}{{1,10}}{_IN_PARTS}{{0,100}})?)$"
 )
 _ON_ROAD_OPEN = re.compile(
-    f"(?:[街巷弄]|大道|胡同|小区|花园|公寓|路)({_DIGIT}{{1,5}}(?:号{_IN_PARTS}{{0,80}})?)$"
+    f"(?:[街巷弄]|大道|胡同|小区|花园|公寓|路)({_DIGIT}{{1,5}}(?:号{_IN_PARTS}{{0,100}})?)$"
 )
-_HOUSE_OPEN = re.compile(f"(?<!{_DIGIT})({_DIGIT}{{1,5}}(?: | ?[号栋幢座弄单]{_IN_PARTS}{{0,90}})?)$")
+_HOUSE_OPEN = re.compile(f"(?<!{_DIGIT})({_DIGIT}{{1,5}}(?: | ?[号栋幢座弄单]{_IN_PARTS}{{0,100}})?)$")
 _STREET_OPEN = re.compile(
     r"(?<![\w.,\-/])(\d{1,5}[A-Za-z]?(?: (?:[A-Z][a-z]{0,15} ){0,3}(?:[A-Z][a-z]{0,15})?)?)$", re.ASCII
 )
-_LONGEST = 128
+_LONGEST = 256
 
 
 class PostalAddresses:
@@ -84,14 +88,14 @@ class PostalAddresses:
 
 
 _TRIGGER = re.compile("[市区县镇乡州址住到]")
-_BEGUN = re.compile(f"(?:{_DISTRICT}|[A-Za-z0-9._%+\\-])$")
+_BEGUN = re.compile(f"(?:{_DISTRICT}|[住寄]|[A-Za-z0-9._%+\\-])$")
 # What a text has at least if one of the patterns is in it.
 _UNITS = ("号", "栋", "幢", "座", "单元", "楼", "层", "室", "弄", "段", "房", "户")
 _ROADS = ("街", "巷", "弄", "大道", "胡同", "小区", "花园", "公寓", "路")
 _HOUSES = ("号楼", "栋", "幢", "座", "弄", "单元")
 _STREET_HINT = re.compile(f" {_STREET_KIND}", re.ASCII)
 _TRIGGER = re.compile("[市区县镇乡州址住到]")
-_BEGUN = re.compile(f"(?:{_DISTRICT}|[A-Za-z0-9._%+\\-])$")
+_BEGUN = re.compile(f"(?:{_DISTRICT}|[住寄]|[A-Za-z0-9._%+\\-])$")
 _HINT = re.compile("[号栋幢座室弄]|单元")
 _STREET_HINT = re.compile(f" {_STREET_KIND}", re.ASCII)
 

@@ -36,13 +36,15 @@ _PREFIXED_OPEN = re.compile(
     + ")$|(?:-{1,5}|-----B[A-Z ]{0,40}-{0,4})$"
 )
 _HINTS = (*(prefix for prefix, _, _ in _PREFIXES), "-----B")
+# Behind a Chinese word a value may follow at once, behind an English one something stands between.
 _WORD = (
-    r"(?:密码|口令|密钥|秘钥|令牌"
-    r"|\b(?:password|passwd|pwd|passcode|secret|api[ _\-]?key|access[ _\-]?key|token|bearer|key))"
+    r"(?:(?:密码|口令|密钥|秘钥|令牌)(?: ?(?:是|为|:|=) ?| )?"
+    r"|\b(?:password|passwd|pwd|passcode|secret|api[ _\-]?key|access[ _\-]?key|token|bearer|key)[\"']?"
+    r"(?: ?(?:是|为|:|=|is\b) ?| ))[\"'“`]?"
 )
-_SAID = re.compile(rf"{_WORD}[\"']?(?: ?(?:是|为|:|=|is\b) ?| )[\"'“`]?", re.IGNORECASE)
+_SAID = re.compile(_WORD, re.IGNORECASE)
 _SAID_AT_END = re.compile(
-    rf"{_WORD}[\"']?(?: ?(?:是|为|:|=|is) ?| )[\"'“`]?(?P<value>{VALUE}{{0,{_LOOKED_AT - 1}}})$",
+    rf"{_WORD}(?P<value>{VALUE}{{0,{_LOOKED_AT - 1}}})$",
     re.IGNORECASE,
 )
 _SAID_HINTS = ("密码", "口令", "密钥", "秘钥", "令牌", "pass", "pwd", "secret", "key", "token", "bearer")

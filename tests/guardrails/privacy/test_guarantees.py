@@ -41,6 +41,24 @@ FRAGMENTS = st.one_of(
     ),
     st.text(max_size=6),
 )
+PLACES = st.lists(
+    st.sampled_from(
+        [
+            "区 市 路 街 大道 号 号楼 栋 单元 室 弄 段 A 1 23 ２ 三 - 广场 大厦 建国 的 住在".split(),
+            ["503", "Park", "Road", "线", " "],
+        ]
+    ).flatmap(st.sampled_from),
+    max_size=16,
+).map("".join)
+SECRETS = st.lists(
+    st.sampled_from(
+        [
+            "密码 是 : password = is key token sk- abc123 A 1 # @ . , x.com b64/".split(),
+            ["-----BEGIN", "PRIVATE", "KEY-----", "-----END", "\n", " "],
+        ]
+    ).flatmap(st.sampled_from),
+    max_size=14,
+).map("".join)
 TEXTS = st.lists(FRAGMENTS, max_size=9).map("".join)
 
 
@@ -97,7 +115,7 @@ def resident(run: str) -> bool:
 
 
 @settings(max_examples=400, deadline=None)
-@given(TEXTS, st.lists(st.integers(1, 7), min_size=1, max_size=6))
+@given(st.one_of(TEXTS, PLACES, SECRETS), st.lists(st.integers(1, 7), min_size=1, max_size=6))
 def test_a_streamed_text_is_masked_like_a_whole_one(text: str, sizes: list[int]) -> None:
     for check in (CHECK, LABELLED):
         assert streamed(check, pieces(text, sizes)) == check.mask(text)[0]
@@ -111,7 +129,7 @@ def test_no_valid_card_or_id_is_left(text: str) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(TEXTS)
+@given(st.one_of(TEXTS, PLACES, SECRETS))
 def test_a_masked_text_stays_as_it_is(text: str) -> None:
     once = CHECK.mask(text)[0]
     assert CHECK.mask(once)[0] == once

@@ -124,8 +124,8 @@ def records(path: Path, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Overwrite the two files of records."""
-    for seed, name in enumerate(("private", "harmless")):
+    """Overwrite the files of records."""
+    for seed, name in enumerate(("private", "harmless", "private_unseen", "harmless_unseen")):
         found = records(HERE / "data" / f"{name}.txt", seed)
         (HERE / "data" / f"{name}.jsonl").write_text(
             "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found), encoding="utf-8"
