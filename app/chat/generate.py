@@ -92,6 +92,11 @@ class Attempt:
         """What has come since; nothing at the end. Raises OSError."""
         return await self._line.read() if self._line is not None else b""
 
+    def hold(self) -> None:
+        """Let what comes gather until the next `read`."""
+        if self._line is not None:
+            self._line.hold()
+
     async def whole(self) -> bytes:
         """The whole body. Raises OSError."""
         parts = [self.first]

@@ -17,12 +17,13 @@ from starlette.types import Receive, Send
 from adapters.leases import Leases, VersionGone
 from app.chat.assistants import Assistant
 from app.chat.client_watch import ClientGone, ClientWatch
-from app.chat.events import DONE, EngineFailed, EventSplitter, StreamRewriter, event, only_checked
+from app.chat.events import DONE, EngineFailed, StreamRewriter, event, only_checked
 from app.chat.exchange import Exchange, audit_event, measure
 from app.chat.fixed_answer import fixed_answer, fixed_chunk
 from app.chat.generate import Attempt, answer_tokens, ask, engine_body
 from app.chat.guarded import ChoiceGuard
 from app.chat.rails import InputResult, OutputRail, Rails, Turn
+from app.chat.relay import relay
 from app.chat.request import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -235,7 +236,7 @@ class Turns:
         )
         await send(_start(exchange, _EVENT_STREAM))
         try:
-            await self._relay(attempt, rewriter, send, threaded=rail is not None and rail.waits)
+            await relay(attempt, rewriter, send, threaded=rail is not None and rail.waits)
         except (OSError, EngineFailed, EOFError, orjson.JSONDecodeError) as error:
             if not isinstance(error, EngineFailed):
                 self._pool.mark_down(attempt.engine, repr(error))
@@ -253,24 +254,6 @@ class Turns:
         exchange.guarded(rail)
         self._close(exchange, 200, "")
         await send({"type": "http.response.body", "body": rewriter.close(exchange.atelier())})
-
-    async def _relay(self, attempt: Attempt, rewriter: StreamRewriter, send: Send, *, threaded: bool) -> None:
-        """Pass events on as they come, those that came together in one piece. Raises EOFError on a cut."""
-        splitter = EventSplitter()
-        chunk = attempt.first
-        while chunk:
-            out = b""
-            for payload in splitter.feed(chunk):
-                if payload == b"[DONE]":
-                    attempt.complete = True
-                    if out:
-                        await send({"type": "http.response.body", "body": out, "more_body": True})
-                    return
-                out += await asyncio.to_thread(rewriter.feed, payload) if threaded else rewriter.feed(payload)
-            if out:
-                await send({"type": "http.response.body", "body": out, "more_body": True})
-            chunk = await attempt.read()
-        raise EOFError("the engine closed the stream without [DONE]")
 
     async def _break_off(
         self, exchange: Exchange, rewriter: StreamRewriter, error: ApiError, send: Send

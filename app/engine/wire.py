@@ -127,6 +127,10 @@ class Line(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """What has come of the body since the last call, at least something; nothing at its end. Raises OSError."""
+        if self._paused and not self._closed:
+            self._paused = False
+            self._heard = self._loop.time()
+            self._transport.resume_reading()
         while not self._parts:
             if self._whole:
                 return b""
@@ -135,10 +139,13 @@ class Line(asyncio.Protocol):
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._size = 0
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
         return data
+
+    def hold(self) -> None:
+        """Leave what comes to the operating system until the next `read`."""
+        if not self._paused and not self._whole and not self._closed:
+            self._paused = True
+            self._transport.pause_reading()
 
     def end(self, *, complete: bool = False) -> None:
         """The caller is done with this answer. If it is not whole this closes the connection, and so makes the
@@ -146,14 +153,17 @@ class Line(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if complete and not self._whole:
+        if complete and not self._whole and not self._paused:
             self._left = True
         else:
             self._keep_or_close()
 
     def _keep_or_close(self) -> None:
         self._left = False
-        if self._whole and not self._closed and not self._paused and self._lasting:
+        if self._whole and not self._closed and self._lasting:
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
             self._home.take_back(self)
         else:
             self.abort()

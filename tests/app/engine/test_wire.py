@@ -261,6 +261,30 @@ async def test_a_slow_reader_holds_the_engine_back_and_loses_nothing() -> None:
     assert engine.connections == 1
 
 
+async def test_what_is_held_comes_with_the_next_read() -> None:
+    pieces = [b"%03d" % n for n in range(50)]
+    engine = Engine(
+        [CHUNKED, *(framed(piece) for piece in pieces), b"0\r\n\r\n"], [whole(b"next")], [whole(b"last")]
+    )
+    async with wired(engine) as wire:
+        line = await wire.post("/", b"", 10)
+        await line.head()
+        parts = []
+        while part := await line.read():
+            parts.append(part)
+            line.hold()
+            await asyncio.sleep(0.005)
+        line.end()
+        assert b"".join(parts) == b"".join(pieces)
+        line = await wire.post("/", b"", 10)
+        await line.head()
+        line.hold()
+        line.end()  # Left while it is held.
+        line = await wire.post("/", b"", 10)
+        assert await body_of(line) == b"last"
+        line.end()
+
+
 @pytest.mark.parametrize("leave", [Wire.close, lambda wire: None])
 async def test_closing_and_cancelling_wake_the_reader(leave: Callable[[Wire], None]) -> None:
     async with wired(Engine([CHUNKED], [])) as wire:
