@@ -21,7 +21,8 @@ def consistency(rows: Sequence[CheckedRow], source: PolicySource, bars: Bars) ->
     whole = Counter((row.key, row.answer) for row in rows)
     repeated = sum(whole.values()) - len(whole)
     near = NearTexts()
-    fresh = sum(near.is_new(f"{key}\n{answer}") for key, answer in whole)
+    said = {(row.key, row.answer): f"{row.question}\n{row.answer}" for row in rows}
+    fresh = sum(near.is_new(text) for text in said.values())
     conflicts = _conflicts(rows)
     labels = _label_conflicts(rows)
     cut = [row for row in rows if is_cut(row.answer)]

@@ -148,13 +148,10 @@ class ValueCheck:
             if role != "assistant":
                 continue
             for sentence in _sentences(text):
-                if self.is_own(sentence):
-                    if parse_values(sentence[:_LONGEST]):
-                        yield Judged(1)
-                    continue
-                key = sentence, ids
+                own = self.is_own(sentence)
+                key = sentence, () if own else ids
                 if key not in self._seen:
-                    self._seen[key] = self._compared(sentence, ids, "")
+                    self._seen[key] = _told(sentence) if own else self._compared(sentence, ids, "")
                 judged = self._seen[key]
                 if judged.reason:  # the question's own values need no evidence
                     judged = self._compared(sentence, ids, row.question)
@@ -162,7 +159,7 @@ class ValueCheck:
                     yield judged
 
     def _compared(self, sentence: str, ids: Sequence[str], question: str) -> Judged:
-        if not parse_values(sentence[:_LONGEST]):
+        if not _told(sentence).values:
             return Judged(0)
         facts = [self._by_id[one] for one in ids if one in self._by_id]
         facts += [fact for fact in self.nearest(f"{question}{sentence}") if fact not in facts]
@@ -183,6 +180,10 @@ class ValueCheck:
             for number in numbers:
                 scores[number] += weight  # type: ignore[assignment]
         return [self._facts[number] for number, _ in scores.most_common(count)]
+
+
+def _told(sentence: str) -> Judged:
+    return Judged(1 if parse_values(sentence[:_LONGEST]) else 0)
 
 
 def plain(text: str) -> str:

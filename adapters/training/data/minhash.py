@@ -18,8 +18,11 @@ SHINGLE = 3
 """Characters."""
 _BANDS, _ROWS = 24, 6
 _LONGEST = 20_000
+_MARGIN = 0.15
+"""More than four standard deviations of a similarity estimated from a signature."""
 
 Shingles = npt.NDArray[np.uint64]
+Signature = npt.NDArray[np.uint32]
 
 
 def folded(text: str) -> str:
@@ -59,6 +62,7 @@ class NearTexts:
         self._similar = similar
         self._bands: tuple[dict[bytes, list[int]], ...] = tuple({} for _ in range(_BANDS))
         self._texts: list[Shingles] = []
+        self._signatures = np.zeros((1024, _BANDS * _ROWS), dtype=np.uint32)
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -66,34 +70,55 @@ class NearTexts:
     def add(self, text: str) -> int:
         """Put `text` into the index; its number."""
         own = shingles(text)
-        number = len(self._texts)
-        self._texts.append(own)
-        for band, key in zip(self._bands, self._keys(own), strict=True):
-            band.setdefault(key, []).append(number)
-        return number
+        return self._put(own, self._signature(own))
 
     def find(self, text: str) -> int | None:
         """The number of the earliest text that is near `text`."""
         own = shingles(text)
-        candidates = {
-            number
-            for band, key in zip(self._bands, self._keys(own), strict=True)
-            for number in band.get(key, ())
-        }
-        near = (
-            number for number in sorted(candidates) if similarity(own, self._texts[number]) >= self._similar
-        )
-        return next(near, None)
+        return self._near(own, self._signature(own))
 
     def is_new(self, text: str) -> bool:
         """Whether nothing near `text` is there yet; then it is added."""
-        if self.find(text) is not None:
+        own = shingles(text)
+        signature = self._signature(own)
+        if self._near(own, signature) is not None:
             return False
-        self.add(text)
+        self._put(own, signature)
         return True
 
-    def _keys(self, own: Shingles) -> list[bytes]:
+    def _put(self, own: Shingles, signature: Signature) -> int:
+        number = len(self._texts)
+        if number == len(self._signatures):
+            self._signatures = np.concatenate([self._signatures, np.zeros_like(self._signatures)])
+        self._signatures[number] = signature
+        self._texts.append(own)
+        for band, key in zip(self._bands, _keys(signature), strict=True):
+            band.setdefault(key, []).append(number)
+        return number
+
+    def _near(self, own: Shingles, signature: Signature) -> int | None:
+        found = {
+            number
+            for band, key in zip(self._bands, _keys(signature), strict=True)
+            for number in band.get(key, ())
+        }
+        if not found:
+            return None
+        numbers = np.fromiter(found, dtype=np.int64, count=len(found))
+        numbers.sort()
+        # The share of equal places estimates the similarity: most candidates are ruled out without a look at them.
+        agreed = (self._signatures[numbers] == signature).mean(axis=1)
+        for number in numbers[agreed >= self._similar - _MARGIN].tolist():
+            if similarity(own, self._texts[number]) >= self._similar:
+                return int(number)
+        return None
+
+    def _signature(self, own: Shingles) -> Signature:
         # Multiply-shift hashing: the upper half of (a·x + b) mod 2^64, a odd.
         hashes = (self._factors * own[None, :] + self._offsets) >> np.uint64(32)
-        signature = hashes.min(axis=1).astype(np.uint32).reshape(_BANDS, _ROWS)
-        return [band.tobytes() for band in signature]
+        lowest: Signature = hashes.min(axis=1).astype(np.uint32)
+        return lowest
+
+
+def _keys(signature: Signature) -> list[bytes]:
+    return [band.tobytes() for band in signature.reshape(_BANDS, _ROWS)]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from adapters.training.conversation import read_conversations
 from adapters.training.data.convert import convert, converted, levelled, preferences
 from adapters.training.data.lines import MAX_LINE_BYTES, BadRows
 from adapters.training.data.shapes import Dialogue, Preference, Score, Shape, read_row, write_row
@@ -160,6 +161,12 @@ def test_a_plain_dialogue_is_no_judgement(tmp_path: Path) -> None:
     for shape in (Shape.PREFERENCES, Shape.SCORES):
         with pytest.raises(BadRows, match="no judgement"):
             convert(source, tmp_path / "out", shape)
+
+
+def test_training_takes_dialogues_only(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "response": "a"}, {"prompt": "q", "chosen": "a", "rejected": "b"}]
+    with pytest.raises(BadRows, match=r"in\.jsonl:2: preferences, not a dialogue"):
+        read_conversations(write(tmp_path / "in.jsonl", *rows))
 
 
 def test_a_field_that_would_be_overwritten_is_refused(tmp_path: Path) -> None:
