@@ -34,6 +34,12 @@ def fees(stack: Stack, tiny_model: Path, tmp_path_factory: pytest.TempPathFactor
     return stack.push(folder, "fees"), text
 
 
+@pytest.fixture(autouse=True)
+def serves_before(stack: Stack, fees: tuple[str, str]) -> None:
+    """The gateway can be ready before its one engine has proved the adapter again."""
+    eventually(lambda: serves(stack, fees), seconds=BACK_SECONDS)
+
+
 def serves(stack: Stack, fees: tuple[str, str]) -> bool:
     """Whether the adapter answers again, as itself."""
     version, text = fees
