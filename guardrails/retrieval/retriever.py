@@ -57,12 +57,11 @@ class Retriever:
         return [Hit(one.position, one.score, known[one.position]) for one in fused]
 
     def speaks(self, lang: str, near: Sequence[Found]) -> bool:
-        """Whether the passages that are meant are written in this language.
+        """Whether the passages that are meant are all written in this language.
 
         In another one, shared words are names and numbers at best, and pull the wrong passages up.
         """
-        looked_at = near[:_LOOKED_AT]
-        return 2 * sum(self._langs[one.position] == lang for one in looked_at) > len(looked_at)
+        return all(self._langs[one.position] == lang for one in near[:_LOOKED_AT])
 
 
 def fuse(rankings: Sequence[Sequence[Found]]) -> list[Found]:
