@@ -149,6 +149,9 @@ def load_answers(
         return None
     kept = cache.with_name(f"{cache.stem}-documents.pickle") if cache else None
     knowledge = kept_knowledge(documents, today, kept)
+    for problem in knowledge.problems:
+        # Without one of its documents an assistant would say "unknown", or quote the older version.
+        raise problem
     if not knowledge.facts:
         return None
     embedder = E5Embedder()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guardrails.problem import PolicyProblem
+
 TABLE = "table"
 CLAUSE = "clause"
 NOTE = "note"
@@ -63,5 +65,5 @@ class Knowledge:
     facts: tuple[Fact, ...] = ()
     superseded: tuple[Fact, ...] = ()
     titles: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    """Files that could not be read, each with its path and why."""
+    problems: tuple[PolicyProblem, ...] = ()
+    """Files that could not be read: where, and why."""

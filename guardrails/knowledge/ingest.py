@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,9 @@ from guardrails.knowledge.extract import document_facts
 from guardrails.knowledge.fact import Fact, Knowledge
 from guardrails.knowledge.read import FORMATS, read_document
 from guardrails.knowledge.versions import in_force
+from guardrails.problem import PolicyProblem
+
+_LINE = re.compile(r"line (\d+): ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +35,24 @@ def read_knowledge(
     `previous` is what an earlier reading returned: files with the same bytes are taken from it.
     """
     read: dict[str, Read] = {}
-    problems: list[str] = []
+    problems: list[PolicyProblem] = []
     for path in document_paths(folder):
         name = path.relative_to(folder).as_posix()
         try:
             read[name] = _read(path, name, (previous or {}).get(name))
         except (OSError, ValueError) as error:
-            problems.append(f"{path}: {error}")
+            problems.append(_problem(path, error))
     return knowledge_on(read, today, tuple(problems)), read
+
+
+def _problem(path: Path, error: Exception) -> PolicyProblem:
+    """The error with its line apart, where it begins with one."""
+    found = _LINE.match(str(error))
+    return (
+        PolicyProblem(path, str(error)[found.end() :], int(found[1]))
+        if found
+        else PolicyProblem(path, str(error))
+    )
 
 
 def document_paths(folder: Path) -> list[Path]:
@@ -59,7 +73,9 @@ def _read(path: Path, name: str, before: Read | None) -> Read:
     return Read(document, document_facts(document))
 
 
-def knowledge_on(read: Mapping[str, Read], today: date, problems: tuple[str, ...] = ()) -> Knowledge:
+def knowledge_on(
+    read: Mapping[str, Read], today: date, problems: tuple[PolicyProblem, ...] = ()
+) -> Knowledge:
     """What of the documents holds on one day: by their dates and versions, and by their entries' own dates."""
     names = in_force({name: one.document for name, one in read.items()}, today)
     day, valid = today.isoformat(), set(names)

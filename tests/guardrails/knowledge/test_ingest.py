@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from guardrails.answers.answers import load_answers
 from guardrails.knowledge import ingest
 from guardrails.knowledge.fact import Knowledge
 from guardrails.knowledge.ingest import read_knowledge
+from guardrails.problem import PolicyProblem
 
 BANK = Path(__file__).parents[3] / "examples" / "bank" / "policy" / "knowledge"
 TODAY = date(2026, 11, 25)
@@ -60,8 +62,13 @@ def test_the_banks_old_fees_hold_only_on_the_days_they_held() -> None:
 
 
 def test_a_broken_front_matter_is_named_with_its_line(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "knowledge"
+    tmp_path.mkdir()
     write(tmp_path, fees_md="---\nid: A\neffective_from: soon\n---\n\nA transfer costs 2 euros.")
     found, _ = read_knowledge(tmp_path, TODAY)
-    assert found.problems == (
-        f"{tmp_path / 'fees.md'}: line 3: `effective_from`: 'soon' is not a date; write 2026-01-31",
-    )
+    assert [str(problem) for problem in found.problems] == [
+        f"{tmp_path / 'fees.md'}:3: `effective_from`: 'soon' is not a date; write 2026-01-31"
+    ]
+    with pytest.raises(PolicyProblem) as told:
+        load_answers(tmp_path.parent, today=TODAY)
+    assert told.value.line == 3
