@@ -33,6 +33,6 @@ def read_policy(folder: Path, today: date) -> PolicySource:
     numbers = {"hotline": settings.hotline, "police": settings.police, "antifraud": settings.antifraud}
     knowledge, _ = read_knowledge(folder / "knowledge", today)
     if knowledge.problems:
-        raise ValueError("\n".join(knowledge.problems))
+        raise ValueError("\n".join(map(str, knowledge.problems)))
     replies = read_replies(folder / "replies.yaml", **numbers)
     return PolicySource(folder, today, knowledge, replies, tuple(filter(None, numbers.values())))
