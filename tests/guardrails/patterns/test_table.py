@@ -9,7 +9,8 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardrails.patterns.table import PatternSource, PatternTable, WrongPattern, alternatives, whole_words
+from guardrails.patterns.literals import alternatives
+from guardrails.patterns.table import PatternSource, PatternTable, WrongPattern, whole_words
 
 SOURCE = PatternSource(
     words={"pay": "pay|转账", "who": "bank|银行"},
