@@ -39,11 +39,7 @@ def load_fraud(path: Path) -> FraudCheck:
         rules = _own_over(source, _rules(source, patterns), rules)
     # Signals no rule speaks of cost time and decide nothing.
     used = frozenset[str]().union(*(rule.when.names() for rule in rules))
-    table = build_table(patterns, source)
-    needed = {name: those for name, those in patterns.signals.items() if name in used}
-    if len(needed) < len(patterns.signals):
-        table = build_table(replace(patterns, signals=needed), source)
-    return FraudCheck(table, RuleSet(rules))
+    return FraudCheck(build_table(patterns, source).only(used), RuleSet(rules))
 
 
 def _own_over(source: YamlSource, own: list[Rule], shipped: list[Rule]) -> list[Rule]:

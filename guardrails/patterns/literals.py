@@ -63,7 +63,10 @@ def _atom_end(pattern: str, at: int) -> int:
             at += 2 if pattern[at] == "\\" else 1
         return at + 1
     if char == "(":
-        return next((end + 1 for end, depth in _places(pattern, at) if pattern[end] == ")" and depth == 0), len(pattern))
+        return next(
+            (end + 1 for end, depth in _places(pattern, at) if pattern[end] == ")" and depth == 0),
+            len(pattern),
+        )
     return at + 1
 
 

@@ -53,17 +53,53 @@ class PatternSource:
         return PatternSource({**base.words, **self.words}, {**base.parts, **self.parts}, signals)
 
 
-@dataclass(frozen=True, slots=True)
 class _Pattern:
-    """`needs`: bits of the pieces it cannot do without."""
+    """`needs`: bits of the pieces it cannot do without. Compiled when it is first tried: many never are."""
 
-    signal: str
-    needs: int
-    regex: Any
+    __slots__ = ("_compiled", "needs", "signal", "text")
+
+    def __init__(self, signal: str, needs: int, text: str) -> None:
+        self.signal = signal
+        self.needs = needs
+        self.text = text
+        self._compiled: Any = None
+
+    @property
+    def regex(self) -> Any:
+        if self._compiled is None:
+            # Two threads may both do this once; either result is good.
+            self._compiled = _regex(self.text)
+        return self._compiled
+
+    def __reduce__(self) -> tuple[type[_Pattern], tuple[str, int, str]]:
+        return _Pattern, (self.signal, self.needs, self.text)
+
+
+class Look:
+    """A text after the first pass. `hinted`: the signals whose pieces are all there; those found are among them."""
+
+    __slots__ = ("_candidates", "_encoded", "hinted")
+
+    def __init__(self, folded: str, candidates: Sequence[_Pattern]) -> None:
+        self._candidates = candidates
+        self._encoded = folded.encode()
+        self.hinted = frozenset([one.signal for one in candidates])
+
+    def found(self, wanted: Collection[str]) -> frozenset[str]:
+        """Those of the `wanted` signals that are in the text."""
+        found: set[str] = set()
+        for one in self._candidates:
+            if (
+                one.signal in wanted
+                and one.signal not in found
+                and one.regex.search(self._encoded) is not None
+            ):
+                found.add(one.signal)
+        return frozenset(found)
 
 
 class PatternTable:
-    """The compiled patterns of a source. Unchangeable; pickles as its source."""
+    """The patterns of a source, each checked. Unchangeable. `plain`: the signals without gaps in any pattern."""
 
     def __init__(self, source: PatternSource) -> None:
         self.source = source
@@ -77,32 +113,49 @@ class PatternTable:
         patterns = [
             one for name, texts in source.signals.items() for one in self._compiled(name, texts, pieces)
         ]
-        self._literals, self._bits = _automaton(pieces)
+        self._set_up(pieces, patterns)
+
+    def only(self, signals: Collection[str]) -> PatternTable:
+        """The table of these signals alone."""
+        table = object.__new__(PatternTable)
+        table.__setstate__((self.source, self._pieces, [one for one in self._all if one.signal in signals]))
+        return table
+
+    def __getstate__(self) -> tuple[PatternSource, Mapping[frozenset[str], int], Sequence[_Pattern]]:
+        return self.source, self._pieces, self._all
+
+    def __setstate__(
+        self, state: tuple[PatternSource, Mapping[frozenset[str], int], Sequence[_Pattern]]
+    ) -> None:
+        self.source = state[0]
+        self._set_up(state[1], state[2])
+
+    def _set_up(self, pieces: Mapping[frozenset[str], int], patterns: Sequence[_Pattern]) -> None:
+        self._pieces = pieces
+        self._all = patterns
+        gaps = {one.signal for one in patterns if ".{" in one.text or ".*" in one.text}
+        self.plain = frozenset(one.signal for one in patterns) - gaps
+        needed = 0
+        for one in patterns:
+            needed |= one.needs
+        used = {literals: bit for literals, bit in pieces.items() if needed >> bit & 1}
+        self._literals, self._bits = _automaton(used)
         self._patterns = _by_rarest_piece(patterns)
 
-    def found(self, folded: str, wanted: Collection[str] | None = None) -> frozenset[str]:
-        """The signals in the text; of the `wanted` ones only, where they are given."""
-        found: set[str] = set()
-        encoded = folded.encode()
-        for one in self._candidates(folded):
-            if one.signal in found or (wanted is not None and one.signal not in wanted):
-                continue
-            if one.regex.search(encoded) is not None:
-                found.add(one.signal)
-        return frozenset(found)
+    def look(self, folded: str) -> Look:
+        """The first pass alone."""
+        return Look(folded, self._candidates(folded))
 
-    def hinted(self, folded: str) -> frozenset[str]:
-        """The signals whose pieces are all in the text: the first pass alone. Those found are among them."""
-        return frozenset([one.signal for one in self._candidates(folded)])
+    def found(self, folded: str) -> frozenset[str]:
+        """The signals in the text."""
+        look = self.look(folded)
+        return look.found(look.hinted)
 
     def spans(self, signal: str, folded: str) -> list[tuple[int, int]]:
         """Where `signal` stands: the first match of each pattern that can match. For the few texts that have it."""
         candidates = [one for one in self._candidates(folded) if one.signal == signal]
         matches = (one.regex.search(folded) for one in candidates)
         return sorted(match.span() for match in matches if match is not None)
-
-    def __reduce__(self) -> tuple[type[PatternTable], tuple[PatternSource]]:
-        return PatternTable, (self.source,)
 
     def _candidates(self, folded: str) -> list[_Pattern]:
         there = 0
@@ -119,7 +172,9 @@ class PatternTable:
                 groups.append(self._patterns[bit])
         return [one for group in groups for one in group if one.needs & there == one.needs]
 
-    def _compiled(self, signal: str, patterns: Sequence[str], pieces: dict[frozenset[str], int]) -> list[_Pattern]:
+    def _compiled(
+        self, signal: str, patterns: Sequence[str], pieces: dict[frozenset[str], int]
+    ) -> list[_Pattern]:
         """The patterns of a signal; those that need the same pieces as one."""
         together: dict[int, list[str]] = {}
         for place in range(len(patterns)):
@@ -130,14 +185,16 @@ class PatternTable:
                     needs |= 1 << pieces.setdefault(literals, len(pieces))
                 together.setdefault(needs, []).append(one)
         return [
-            _Pattern(signal, needs, _regex("|".join(f"(?:{text})" for text in texts), "signals", signal))
+            _Pattern(signal, needs, "|".join(f"(?:{text})" for text in texts))
             for needs, texts in together.items()
         ]
 
     def _written_out(self, signal: str, place: int) -> str:
         """A pattern with its words in it."""
         pattern = self.source.signals[signal][place]
-        unknown = [name for name in _NAME.findall(pattern) if name not in self._words and name not in self._parts]
+        unknown = [
+            name for name in _NAME.findall(pattern) if name not in self._words and name not in self._parts
+        ]
         if unknown:
             raise WrongPattern(f"unknown words `{{{unknown[0]}}}`", "signals", signal, place)
         return _NAME.sub(lambda name: self._words.get(name[1]) or self._parts[name[1]], pattern)
@@ -194,7 +251,7 @@ def _options() -> Any:
     return options
 
 
-def _regex(text: str, section: str, name: str, place: int = 0) -> Any:
+def _regex(text: str, section: str = "", name: str = "", place: int = 0) -> Any:
     try:
         return re2.compile(text, _options())
     except (re2.error, UnicodeEncodeError) as error:

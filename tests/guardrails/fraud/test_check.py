@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardrails.fraud.check import HEAD, TAIL, FraudCheck
+from guardrails.fraud.check import FraudCheck, chunks
 from guardrails.fraud.source import load_fraud
+from guardrails.patterns.folding import fold
 from guardrails.verdict import Decision
 from tests.guardrails.labelled import disguises, hostile, rows, texts
 
@@ -49,9 +50,9 @@ def test_an_ordinary_question_passes(text: str) -> None:
 @pytest.mark.parametrize(
     ("earlier", "text"),
     [
-        (["有个自称警察的人给我打电话，说我涉嫌洗钱"], "他让我把钱转过去，要转吗"),
-        (["我在网上认识了一个女朋友", "我们聊了两个月"], "她让我投资一个平台"),
-        (["A man says he is from the police"], "he told me to transfer my savings, should I?"),
+        (["有个自称警察的人给我打电话，说我涉嫌洗钱"], "还让我转账"),
+        (["我在网上认识了一个女朋友", "我们聊了两个月"], "还让我一起投资"),
+        (["A man says he is from the police"], "and told me to transfer my savings"),
     ],
 )
 def test_what_was_said_before_completes_a_signal(earlier: list[str], text: str) -> None:
@@ -84,10 +85,9 @@ def test_any_text_gets_a_verdict_with_spans_inside_it(text: str, history: list[s
 @settings(max_examples=60, deadline=None)
 def test_hints_leave_no_rule_out(text: str) -> None:
     """The shortcut through hints decides what trying every signal would."""
-    from guardrails.patterns.folding import fold
-
     check_ = check()
-    all_signals = check_._table.found(fold(text)) if len(text) <= HEAD + TAIL else frozenset()
+    every = [check_._table.found(chunk) for chunk in chunks(fold(text))]
+    all_signals = frozenset[str]().union(*every)
     applying = check_._rules.applies(all_signals)
     assert check_.check(text).evidence == ((applying[0].id,) if applying else ())
 
@@ -104,3 +104,9 @@ def test_a_long_text_is_read_at_both_ends() -> None:
 
 def test_the_check_survives_pickling() -> None:
     assert pickle.loads(pickle.dumps(check())).check("怎么套现").decision is Decision.BLOCK
+
+
+@given(st.text(st.sampled_from("ab。!? .\n我"), max_size=600))
+@settings(max_examples=60, deadline=None)
+def test_chunks_are_the_text(text: str) -> None:
+    assert "".join(chunks(text)) == text

@@ -41,9 +41,9 @@ def test_two_passes_find_what_each_pattern_alone_would(text: str) -> None:
     table = PatternTable(SOURCE)
     expected = {name for name, pattern in alone.items() if re2.search(pattern, text)}
     assert table.found(text) == expected
-    assert expected <= table.hinted(text)
+    assert expected <= table.look(text).hinted
     assert {name for name in SOURCE.signals if table.spans(name, text)} == expected
-    assert table.found(text, {"word"}) == expected & {"word"}
+    assert table.look(text).found({"word"}) == expected & {"word"}
 
 
 def test_a_table_survives_pickling() -> None:
