@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 from guardrails.privacy.check import PrivacyCheck
 from guardrails.privacy.rules import PrivacyFile
 from tests.guardrails.privacy import samples
+from tests.guardrails.privacy.finder import pieces, private_numbers
 
 CHECK = PrivacyCheck(PrivacyFile())
 KINDS = "id card mobile landline account code email address passport secret".split()
@@ -62,56 +61,9 @@ SECRETS = st.lists(
 TEXTS = st.lists(FRAGMENTS, max_size=9).map("".join)
 
 
-def pieces(text: str, sizes: list[int]) -> list[str]:
-    out, at = [], 0
-    while at < len(text):
-        size = sizes[len(out) % len(sizes)]
-        out.append(text[at : at + size])
-        at += size
-    return out
-
-
 def streamed(check: PrivacyCheck, parts: list[str]) -> str:
     stream = check.open()
     return "".join([stream.feed(part) for part in parts]) + stream.finish()
-
-
-def private_numbers(text: str) -> list[str]:
-    """Cards and ids by a finder of its own: runs of digits as they stand, and groups of four."""
-    runs = re.findall(r"(?<![0-9])[0-9]{13,19}(?![0-9])", text)
-    runs += [
-        re.sub("[ -]", "", run)
-        for run in re.findall(r"(?<![0-9])(?:[0-9]{4}[ -]){3}[0-9]{4}(?![0-9 \-])", text)
-    ]
-    cards = [
-        run
-        for run in runs
-        if re.match("[3-6]|9|2[2-7]", run) and (len(run) > 13 or run[0] == "4") and luhn(run)
-    ]
-    return cards + [run for run in re.findall(r"(?<![0-9])[0-9]{17}[0-9Xx](?![0-9])", text) if resident(run)]
-
-
-def luhn(digits: str) -> bool:
-    total = 0
-    for place, char in enumerate(reversed(digits)):
-        value = int(char) << (place % 2)
-        total += value - 9 * (value > 9)
-    return total % 10 == 0 and len(set(digits)) > 1
-
-
-def resident(run: str) -> bool:
-    try:
-        born = date(int(run[6:10]), int(run[10:12]), int(run[12:14]))
-    except ValueError:
-        return False
-    # The sum of all places, each times a power of two, is 1 modulo 11 (ISO 7064, MOD 11-2).
-    places = [10 if char in "Xx" else int(char) for char in run]
-    total = sum(place * pow(2, 17 - at, 11) for at, place in enumerate(places))
-    return (
-        born.year in range(1900, 2100)
-        and run[:2] in {"11", "31", "44", "33", "51", "32", "42", "61", "23", "65"}
-        and total % 11 == 1
-    )
 
 
 @settings(max_examples=400, deadline=None)
