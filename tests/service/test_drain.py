@@ -50,8 +50,8 @@ def test_sigterm_drains(stack: Stack) -> None:
         endless = [Running(stack, "general", max_tokens=3900, after=2, url=gateway.url) for _ in range(6)]
         for request in endless:
             request.wait_under_way()
-        # The signal comes when this one has 58 tokens to go and the others thousands.
-        ending = Running(stack, "general", max_tokens=60, after=2, url=gateway.url)
+        # The signal comes when this one has 22 tokens to go and the others thousands.
+        ending = Running(stack, "general", max_tokens=24, after=2, url=gateway.url)
         ending.wait_under_way()
         gateway.process.send_signal(signal.SIGTERM)
         finished, broken = ending.result(), [request.result() for request in endless]
