@@ -65,7 +65,8 @@ _SAID_OTHER_HERE = _words(
     r"(?: ?(?:号|码|number|no\.?|为|是|:|#))*[ :#]{0,2}$"
 )
 _AMOUNT = re.compile(r"\d\.\d\d(?!\d)")
-_IN_A_WORD = re.compile(r"[A-Za-z0-9]$|[0-9]\.$")
+# The `n` of a line's end written in JSON is no letter before a number.
+_IN_A_WORD = re.compile(r"(?<!\\)[A-Za-z0-9]$|[0-9]\.$")
 _MOBILE = re.compile(r"(?:(?:00)?86)?1[3-9]\d{9}")
 _MOBILE_SHAPES = frozenset(
     {(11,), (3, 4, 4), (4, 4, 3), (3, 8), (7, 4), (4, 7), (3, 3, 5), (2, 11), (2, 3, 4, 4), (4, 11), (4, 3, 4, 4),

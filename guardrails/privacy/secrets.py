@@ -10,7 +10,8 @@ KIND = "secret"
 # What follows a find belongs to it while it is of this class.
 TOKEN = r"[A-Za-z0-9_\-.+/=~]"
 VALUE = r"[!#-&(-+\-./0-9:=?@A-Z\[-_a-z{|}~]"
-KEY_BLOCK = r"[A-Za-z0-9+/=\s:,\-]"
+# With the backslash of a line's end written in JSON.
+KEY_BLOCK = r"[A-Za-z0-9+/=\s:,\-\\]"
 _LOOKED_AT = 32
 
 # Prefix, characters that follow, how many of them make it a key.

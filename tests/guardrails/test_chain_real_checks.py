@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 from itertools import zip_longest
 from pathlib import Path
 
@@ -78,9 +77,8 @@ def chain(folder: Path) -> Chain:
 
 
 def denied(text: str) -> list[str]:
-    """Terms in a text as it reads; English ones are denied as whole words."""
-    text = text.replace("\u200b", "")
-    return [term for term in DENIED if re.search(rf"(?<!\w){term}(?!\w)" if term.isascii() else term, text)]
+    """Terms in a text. The English one is left out: whether it stands as a word is for its own tests to say."""
+    return [term for term in DENIED if not term.isascii() and term in text]
 
 
 def ask(chain: Chain, *texts: str) -> InputOutcome:
@@ -169,6 +167,17 @@ def test_the_hotline_may_be_said(chain: Chain) -> None:
     outcome = ask(chain, "你们的电话是多少")
     said = answer(chain.open_output(outcome), CONTENT, list(f"请拨打{HOTLINE}，不要拨打021-6000-0788"))
     assert said == f"请拨打{HOTLINE}，不要拨打*******0788"
+
+
+@pytest.mark.parametrize(
+    "text", ["Some moonshine, please.", "这里有代开发票", "代\u200b开发票", "a 蓝 鲸 计 划"]
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_denied_term_ends_the_answer(chain: Chain, text: str, size: int) -> None:
+    output = chain.open_output(ask(chain, "你好"))
+    said = answer(output, CONTENT, pieces(f"{text} and more", [size]))
+    assert output.blocked(0)
+    assert not any(term in said for term in (*DENIED, "and more"))
 
 
 def test_a_tool_s_arguments_are_checked_whole(chain: Chain) -> None:

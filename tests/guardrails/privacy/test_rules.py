@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,15 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, text: str, field
     assert caught.value.line == line
     assert caught.value.path.name == "privacy.yaml"
     assert caught.value.field.startswith(field[: field.rindex(".")])
+
+
+def test_private_data_in_json_is_hidden_without_breaking_it() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\nAgEAAoIBAQC7\n-----END PRIVATE KEY-----\n"
+    said = json.dumps({"a": f"tel\n{MOBILE}", "password": "abc12345", "key": key, "n": [CARD, 2000]})
+    masked = json.loads(check().mask(said)[0])
+    assert masked == {
+        "a": "tel\n***********",
+        "password": "〔密钥〕",
+        "key": "〔密钥〕\n",
+        "n": ["6222********7894", 2000],
+    }
