@@ -22,13 +22,15 @@ LONGEST_SENTENCE = 600
 """What is longer is cut, at a comma where there is one: no writer meant it as one sentence."""
 
 _NUMBERING = re.compile(
-    r"^\s*(?:第?[一二三四五六七八九十百]+[、章节条][ 　]*|\d+(?:\.\d+)*[.、]?\s+|[(（][一二三四五六七八九十\d]+[)）]\s*)"
+    r"^\s*(?:第?[一二三四五六七八九十百]+[、章节条][ 　]*"
+    r"|\d+(?:\.\d+)*[.、]?\s+|[(（][一二三四五六七八九十\d]+[)）]\s*)"
 )
 _WRAPPED = re.compile(r"^[(（]([^()（）]+)[)）]$")
+_ABBREVIATIONS = r"No no e\.g i\.e etc vs Mr Dr St cf approx incl excl max min"
 _SENTENCE_END = re.compile(
-    r"(?<=[。！？])(?![。！？”’」』）)])|(?<=[。！？][”’」』）)])|\n+"
-    r"|(?<![A-Z])(?<!\bNo)(?<!\bno)(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bMr)(?<!\bDr)(?<!\bSt)(?<!\bcf)(?<!\bapprox)(?<!\bincl)(?<!\bexcl)(?<!\bmax)(?<!\bmin)"
-    r"[.](?=\s+[\"'“(]?[A-Z0-9\u3400-\u9fff])|(?<=[!?])(?=\s+[\"'“(]?[A-Z0-9])"
+    r"(?<=[。！？])(?![。！？”’」』）)])|(?<=[。！？][”’」』）)])|\n+|(?<![A-Z])"
+    + "".join(rf"(?<!\b{word})" for word in _ABBREVIATIONS.split())
+    + r"[.](?=\s+[\"'“(]?[A-Z0-9\u3400-\u9fff])|(?<=[!?])(?=\s+[\"'“(]?[A-Z0-9])"
 )
 _EXAMPLE = re.compile(r".{0,12}?(?:示例|举例|例如|比如|for example|e\.g\.|example:|for instance)", re.I)
 """A sentence that opens so. A rule that goes on to give an example is a rule."""
@@ -39,10 +41,12 @@ _LEADS = re.compile(r"[:：]\s*$")
 _PARENTHESIS = re.compile(r"[(（]([^()（）]{1,60})[)）]\s*$")
 _CONDITION = (
     re.compile(
-        r"^((?:如果|如|若|当|凡|对于|除|仅限?|在)[^，。；：]{2,50}(?=，)|[^，。；：]{2,50}?(?:的|时|后|前|期间|情况下|之前|之后|以后|以内)(?=，))"
+        r"^((?:如果|如|若|当|凡|对于|除|仅限?|在)[^，。；：]{2,50}(?=，)"
+        r"|[^，。；：]{2,50}?(?:的|时|后|前|期间|情况下|之前|之后|以后|以内)(?=，))"
     ),
     re.compile(
-        r"^((?:if|when|where|unless|provided(?: that)?|in case|once|after|before|for|during|subject to)\b[^,.;]{3,120})(?=,)",
+        r"^((?:if|when|where|unless|provided(?: that)?|in case|once|after|before|for|during|subject to)\b"
+        r"[^,.;]{3,120})(?=,)",
         re.I,
     ),
     re.compile(
@@ -104,8 +108,8 @@ def _block_facts(document: Document, block: Block, place: _Place, at: int) -> It
             kind = EXAMPLE if in_examples or _EXAMPLE.match(sentence) else NOTE if note else CLAUSE
             statement = led(place.lead, sentence) if block.kind == ITEM else sentence
             yield Fact(
-                id="", subjects=(), attribute="", value=sentence, condition=condition_of(sentence), statement=statement,
-                lang=detect(statement), kind=kind, source=source, topic=topic, product=document.product,
+                id="", subjects=(), attribute="", value=sentence, condition=condition_of(sentence),
+                statement=statement, lang=detect(statement), kind=kind, source=source, topic=topic, product=document.product,
             )  # fmt: skip
 
 
@@ -117,8 +121,8 @@ def _table_facts(
         statement = cell_statement(plain_heading(place.heading), cell.row, cell.column, cell.value)
         said = (found[1] for text in (cell.column, cell.value) if (found := _PARENTHESIS.search(text)))
         yield Fact(
-            id="", subjects=cell.subjects, attribute=cell.column, value=cell.value, condition="；".join(said), statement=statement,
-            lang=detect(statement), kind=TABLE_FACT, source=source, table=table, row=cell.row, column=cell.column,
+            id="", subjects=cell.subjects, attribute=cell.column, value=cell.value, condition="；".join(said),
+            statement=statement, lang=detect(statement), kind=TABLE_FACT, source=source, table=table, row=cell.row, column=cell.column,
             topic=topic, product=document.product,
         )  # fmt: skip
 
