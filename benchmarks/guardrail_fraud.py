@@ -58,10 +58,6 @@ def main() -> None:
         for check, name, expected in SETS
         for one in judge(checks[check], check, name, expected, options.show)
     ]
-        one
-        for check, name, expected in SETS
-        for one in judge(checks[check], check, name, expected, options.show)
-    ]
     report["questions"] = {half: questions(options.policy, half) for half in ("tune", "test")}
     report["microseconds"] = {"short": times(checks, short()), str(TEXT_LENGTH): times(checks, long())}
     for one in report["sets"]:

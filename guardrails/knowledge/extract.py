@@ -109,7 +109,8 @@ def _block_facts(document: Document, block: Block, place: _Place, at: int) -> It
             statement = led(place.lead, sentence) if block.kind == ITEM else sentence
             yield Fact(
                 id="", subjects=(), attribute="", value=sentence, condition=condition_of(sentence),
-                statement=statement, lang=detect(statement), kind=kind, source=source, topic=topic, product=document.product,
+                statement=statement, lang=detect(statement), kind=kind, source=source, topic=topic,
+                product=document.product,
             )  # fmt: skip
 
 
@@ -122,8 +123,8 @@ def _table_facts(
         said = (found[1] for text in (cell.column, cell.value) if (found := _PARENTHESIS.search(text)))
         yield Fact(
             id="", subjects=cell.subjects, attribute=cell.column, value=cell.value, condition="；".join(said),
-            statement=statement, lang=detect(statement), kind=TABLE_FACT, source=source, table=table, row=cell.row, column=cell.column,
-            topic=topic, product=document.product,
+            statement=statement, lang=detect(statement), kind=TABLE_FACT, source=source, table=table,
+            row=cell.row, column=cell.column, topic=topic, product=document.product,
         )  # fmt: skip
 
 
