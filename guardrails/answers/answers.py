@@ -51,7 +51,7 @@ class Answers:
     ) -> None:
         self.knowledge = knowledge
         self._gate = gate
-        self._index = Index(knowledge.facts, lexicon, vectors)
+        self.index = Index(knowledge.facts, lexicon, vectors)
         self._vocabulary = vocabulary
         self._formulas = formulas(knowledge.facts)
         self._embedder: Embedder | None = None
@@ -66,7 +66,7 @@ class Answers:
         if not verdict.answerable:
             kind = OUT_OF_DOMAIN if verdict.foreign else UNKNOWN
             return Draft(kind, verdict.reason, confidence=verdict.confidence)
-        facts = chosen_facts(question, ranked, self._index.prepared)
+        facts = chosen_facts(question, ranked, self.index.prepared)
         calculation = self._calculation(question, ranked)
         if calculation and calculation.basis not in facts:
             facts = (calculation.basis, *facts)
@@ -77,12 +77,12 @@ class Answers:
 
     def search(self, messages: Sequence[Message]) -> tuple[Question, list[Scored]]:
         """The last question as understood, and the facts that fit it, best first."""
-        question = understand(messages, self._index.lexicon, self._nearest)
+        question = understand(messages, self.index.lexicon, self._nearest)
         asked = _whole_question(messages, question)
-        if not self._index.prepared:
+        if not self.index.prepared:
             return question, []
-        dense = self._index.vectors @ self._model().queries([asked])[0]
-        return question, rank(question, self._index, dense)
+        dense = self.index.vectors @ self._model().queries([asked])[0]
+        return question, rank(question, self.index, dense)
 
     def _nearest(self, words: Sequence[str]) -> Mapping[str, tuple[tuple[str, float], ...]]:
         return self._vocabulary.nearest(words, self._model())
@@ -94,7 +94,7 @@ class Answers:
 
     def judged(self, question: Question, ranked: Sequence[Scored]) -> Judgement:
         """Whether the facts are enough for an answer."""
-        return judge(question, ranked, self._index, self._gate)
+        return judge(question, ranked, self.index, self._gate)
 
     def _calculation(self, question: Question, ranked: Sequence[Scored]) -> Calculation | None:
         return calculate(question, [one.fact for one in ranked], self._formulas, self._row_of)

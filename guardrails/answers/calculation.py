@@ -270,7 +270,8 @@ def _by_share(
 def _of_another(fact: Fact, question: Question) -> bool:
     """Whether the question names products or services and nothing around the fact does."""
     around = fold(f"{fact.source.title} {fact.topic} {fact.statement}")
-    return bool(question.names) and not any(name in around for name in question.names)
+    names = [name for name in question.names if not re.search(r"\d", name)]
+    return bool(names) and not any(name in around for name in names)
 
 
 def _bounded(result: Decimal, fact: Fact, text: str, row_of: RowOf) -> tuple[Decimal, str]:

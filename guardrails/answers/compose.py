@@ -12,7 +12,7 @@ from guardrails.knowledge.fact import EXAMPLE, TABLE, Fact
 
 MAX_STATEMENTS = 3
 MAX_CELLS = 8
-_NEAR = 1.6
+_NEAR = 2.2
 """A fact this close to the best one may be the one that was meant: both are quoted."""
 _CELL_NEAR = 0.7
 _TABLE_NEAR = 1.5

@@ -97,6 +97,9 @@ class Evidence:
     named: float
     margin: float
     in_key: float
+    rarest: float
+    length: float
+    words: float
 
     def probability(self, lang: str) -> float:
         """That the documents answer the question."""
@@ -105,8 +108,11 @@ class Evidence:
         return 1 / (1 + exp(-odds))
 
 
-WEIGHTS = (0.64, 0.59, 3.0, -0.09, 1.45, 0.18, -1.3, -0.12, -1.11, -0.45, -0.48, -0.67, 0.31, 1.46, 0.39)
-BIAS = {"zh": -2.48, "en": -2.38}
+WEIGHTS = (
+    0.27, 0.7, 2.03, -0.09, 1.25, 0.35, -1.12, -0.23, -0.59,
+    -0.23, 0.65, 0.46, -0.06, 1.48, 0.19, -1.49, 2.67, 1.88,
+)  # fmt: skip
+BIAS = {"zh": -2.75, "en": -4.46}
 """Fitted on examples/bank/evaluation/questions_tune.jsonl by benchmarks/answer_weights.py."""
 CROSS, SAME_ZH, SAME_EN = 0.81, 0.90, 0.86
 """Where e5's cosine of a question and its answer lies: across languages, in Chinese, in English."""
@@ -116,12 +122,10 @@ NEAR_SCORE = 1.0
 
 def judge(question: Question, ranked: Sequence[Scored], index: Index, gate: Gate) -> Judgement:
     """Enough, or not."""
-    if _OWN_DATA.search(question.folded):
-        return Judgement(False, False, False, 0.0, "own_data")
+    if reason := hard_reason(question, index.lexicon):
+        return Judgement(False, False, False, 0.0, reason)
     if not question.units or not ranked:
         return Judgement(False, False, True, 0.0, "not_in_documents")
-    if other_variant(question, index.lexicon):
-        return Judgement(False, False, False, 0.0, "other_product")
     zh = question.lang == "zh"
     chance = evidence_of(question, ranked, index).probability(question.lang)
     needed, sure, foreign = (
@@ -134,12 +138,19 @@ def judge(question: Question, ranked: Sequence[Scored], index: Index, gate: Gate
     return Judgement(True, chance >= sure, False, chance, "documents")
 
 
+def hard_reason(question: Question, lexicon: Lexicon) -> str:
+    """Why no document can answer, whatever it says; empty where one may."""
+    if _OWN_DATA.search(question.folded):
+        return "own_data"
+    return "other_product" if other_variant(question, lexicon) else ""
+
+
 def evidence_of(question: Question, ranked: Sequence[Scored], index: Index) -> Evidence:
     """Weigh the best facts against the question. `ranked` and the question's units must not be empty."""
     best = ranked[0]
     places = [one.at for one in ranked[:6] if one.score >= best.score - NEAR_SCORE]
     total = sum(unit.weight * unit.rarity for unit in question.units)
-    have = missing = other_period = 0.0
+    have = missing = other_period = rarest = 0.0
     strange = dict.fromkeys((f"{sort}{near}" for sort in (NOUN, VERB) for near in ("", "_near")), 0.0)
     for unit in question.units:
         found = index.found(unit)
@@ -147,6 +158,8 @@ def evidence_of(question: Question, ranked: Sequence[Scored], index: Index) -> E
         have += unit.weight * unit.rarity * here
         if not here and float(found.max()) > 0:
             missing = max(missing, unit.weight * unit.rarity)
+        if unit.weight == 1:
+            rarest = max(rarest, unit.rarity * (1 - float(found[best.at])))
         if is_period(unit.word) and unit.weight == 1:
             text = f"{best.prepared.key} {best.prepared.value}"
             other_period = max(other_period, float(not any(word in text for word, _ in unit.ways)))
@@ -171,6 +184,9 @@ def evidence_of(question: Question, ranked: Sequence[Scored], index: Index) -> E
         signals.named,
         (best.score - tenth) / 3,
         signals.in_key,
+        rarest / 4,
+        min(len(question.folded), 60) / 60,
+        min(len(question.units), 15) / 15,
     )
 
 

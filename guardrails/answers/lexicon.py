@@ -13,10 +13,11 @@ from importlib.resources import files
 import yaml
 
 from guardrails.answers.dictionary import Dictionary, build_dictionary
-from guardrails.answers.folding import fold, matchable
+from guardrails.answers.folding import HAN, fold, matchable
 from guardrails.answers.glossary import Glossary
 from guardrails.answers.sound import by_sound
 from guardrails.knowledge.fact import Fact
+from guardrails.knowledge.extract import plain_heading
 from guardrails.knowledge.table import PLAIN_HEADS, split_names
 
 _ALIAS = re.compile(
@@ -95,6 +96,7 @@ def build_lexicon(facts: Sequence[Fact], glossary: Glossary) -> Lexicon:
     """Read the words of `facts`."""
     texts = tuple(matchable(fold(fact_text(fact))) for fact in facts)
     names, siblings = table_names(facts)
+    names |= {name for fact in facts if (name := heading_name(fact))}
     grams: Counter[str] = Counter()
     for text in texts:
         grams.update({text[at : at + 2] for at in range(len(text) - 1)})
@@ -140,6 +142,12 @@ def label_names(label: str) -> frozenset[str]:
         for name in found
         if 2 <= len(name) <= 16 and name not in PLAIN_HEADS and not re.fullmatch(r"[\d.,%]+", name)
     )
+
+
+def heading_name(fact: Fact) -> str:
+    """What the section a fact stands in is about, if its heading is a name; else nothing."""
+    heading = fold(plain_heading(fact.source.section.rsplit(" ", 1)[-1]))
+    return heading if 2 <= len(heading) <= 10 and HAN.fullmatch(heading) else ""
 
 
 def fact_text(fact: Fact) -> str:

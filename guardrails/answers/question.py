@@ -107,7 +107,7 @@ def understand(messages: Sequence[Message], lexicon: Lexicon, nearest: Nearest) 
     share = EARLIER if follows_up else 0.3
     said = {word for unit in question.units for word, _ in unit.ways}
     kept = tuple(
-        replace(unit, weight=unit.weight * share)
+        replace(_without_period(unit, question, lexicon), weight=unit.weight * share)
         for unit in before.units
         if unit.rarity not in {UNHEARD, UNHEARD_ENGLISH}
         and not said.intersection(word for word, _ in unit.ways)
@@ -116,7 +116,10 @@ def understand(messages: Sequence[Message], lexicon: Lexicon, nearest: Nearest) 
     names = question.names
     if follows_up:
         names += tuple(
-            name for name in before.names if not lexicon.siblings.get(name, frozenset()).intersection(names)
+            name
+            for name in before.names
+            if not lexicon.siblings.get(name, frozenset()).intersection(names)
+            and not (_PERIOD.search(name) and any(is_period(unit.word) for unit in question.units))
         )
     return replace(question, units=question.units + kept, names=names, follows_up=follows_up)
 
@@ -128,10 +131,19 @@ def is_period(word: str) -> bool:
 
 def _replaced(unit: Unit, question: Question, lexicon: Lexicon) -> bool:
     """Whether the later question names another of the same kind: another period, another product."""
-    if unit.is_name:
-        beside = lexicon.siblings.get(unit.word, frozenset())
+    own = _names_in(unit, lexicon)
+    if own:
+        beside = frozenset().union(*(lexicon.siblings.get(name, frozenset()) for name in own))
         return bool(beside.intersection(question.names))
     return is_period(unit.word) and any(is_period(one.word) for one in question.units)
+
+
+def _without_period(unit: Unit, question: Question, lexicon: Lexicon) -> Unit:
+    """A name that holds a period, 24期总费率, without it where the later question gives another."""
+    rest = _PERIOD.sub("", unit.word)
+    if not unit.is_name or rest == unit.word or not any(is_period(one.word) for one in question.units):
+        return unit
+    return replace(unit, ways=lexicon.ways(rest) if rest else unit.ways, is_name=False)
 
 
 def _read(text: str, lexicon: Lexicon) -> Question:
@@ -140,15 +152,16 @@ def _read(text: str, lexicon: Lexicon) -> Question:
     if lang == "en":
         folded = _english_periods(folded)
     units = _units(folded, lexicon, lang)
-    named = [
-        name
-        for unit in units
-        if unit.is_name
-        for name, share in unit.ways
-        if share == SAME and name in lexicon.names
-    ]
+    named = [name for unit in units for name in _names_in(unit, lexicon)]
     names = tuple(dict.fromkeys((*mentions(folded, lexicon), *named)))
     return Question(text, folded, lang, units, names)
+
+
+def _names_in(unit: Unit, lexicon: Lexicon) -> Sequence[str]:
+    """The documents' names for a word: its own, or the only one the glossary puts in its place."""
+    own = [word for word, share in unit.ways if share == SAME and word in lexicon.names]
+    others = [word for word, share in unit.ways if share == SYNONYM and word in lexicon.names]
+    return own or (others if len(others) == 1 else [])
 
 
 def _settled(question: Question, lexicon: Lexicon, nearest: Nearest) -> Question:

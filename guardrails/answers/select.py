@@ -10,7 +10,7 @@ import numpy as np
 
 from guardrails.answers.calculation import amount_in, in_range
 from guardrails.answers.folding import fold, matchable
-from guardrails.answers.lexicon import Lexicon, label_names
+from guardrails.answers.lexicon import Lexicon, heading_name, label_names
 from guardrails.answers.question import Question, Unit, is_period, mentions
 from guardrails.knowledge.embedding import Vectors
 from guardrails.knowledge.fact import EXAMPLE, FAQ, TABLE, Fact
@@ -78,9 +78,16 @@ def prepare(fact: Fact, lexicon: Lexicon) -> Prepared:
         matchable(fold(f"{fact.source.title} {fact.topic} {fact.product}")),
         label_names(fact.row),
         label_names(fact.column),
-        frozenset(mentions(fold(fact.statement), lexicon)) | label_names(fact.row) | label_names(fact.column),
+        names_of(fact, lexicon),
         sum(char.isalnum() for char in key),
     )
+
+
+def names_of(fact: Fact, lexicon: Lexicon) -> frozenset[str]:
+    """The names a fact is about or mentions."""
+    heading = {heading_name(fact)} - {""}
+    labels = label_names(fact.row) | label_names(fact.column)
+    return labels | heading | frozenset(mentions(fold(fact.statement), lexicon))
 
 
 class Index:
@@ -177,7 +184,7 @@ class Signals:
 SIGNALS = (
     "coverage", "in_key", "dense", "precision", "kind", "example", "period", "named", "both_named", "length", "stranger",
 )  # fmt: skip
-WEIGHTS = (5.4, 2.3, 76.0, 3.1, 2.6, -0.3, 1.0, 0.5, 0.5, 1.9, -0.3)
+WEIGHTS = (6.0, 2.3, 65.0, 2.8, 3.0, -0.7, 0.8, 0.3, 1.6, 1.7, -0.2)
 """Fitted on examples/bank/evaluation/questions_tune.jsonl by benchmarks/answer_weights.py."""
 
 
