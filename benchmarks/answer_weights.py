@@ -64,8 +64,12 @@ def main() -> None:
     answers = load_answers(options.policy, today=options.today, cache=CACHE)
     if answers is None:
         raise SystemExit(f"no documents in {options.policy}")
-    rows = [json.loads(line) for path in options.files for line in path.read_text(encoding="utf-8").splitlines()]
-    examples = [one for row in rows if row["expect"] in {"answer", "fallback"} for one in examples_of(answers, row)]
+    rows = [
+        json.loads(line) for path in options.files for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    examples = [
+        one for row in rows if row["expect"] in {"answer", "fallback"} for one in examples_of(answers, row)
+    ]
     ranked = fit_ranking([one for one in examples if one.right.any() and one.weight == 1.0])
     print("ranking", dict(zip(SIGNALS, ranked.round(2).tolist(), strict=True)), "now", RANK_WEIGHTS)
     names = [field.name for field in fields(Evidence)]
@@ -140,7 +144,9 @@ def fit_gate(examples: Sequence[Example]) -> tuple[Numbers, dict[str, float]]:
     return weights[:-2], {"zh": round(float(weights[-2]), 2), "en": round(float(weights[-1]), 2)}
 
 
-def climb(gradient: Callable[[Numbers], Numbers], start: Numbers, steps: int = 1500, pace: float = 0.03) -> Numbers:
+def climb(
+    gradient: Callable[[Numbers], Numbers], start: Numbers, steps: int = 1500, pace: float = 0.03
+) -> Numbers:
     """Adam."""
     weights, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for _ in range(steps):

@@ -97,7 +97,9 @@ class Answers:
         return judge(question, ranked, self.index, self._gate)
 
     def _calculation(self, question: Question, ranked: Sequence[Scored]) -> Calculation | None:
-        return calculate(question, [one.fact for one in ranked], self._formulas, self._row_of)
+        return calculate(
+            question, [one.fact for one in ranked], self._formulas, self._row_of, self.index.about
+        )
 
     def _row_of(self, fact: Fact) -> tuple[Fact, ...]:
         if not fact.table:

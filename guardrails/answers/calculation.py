@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
+from guardrails.answers.amounts import amounts_in, percent, plain, rate_in
 from guardrails.answers.folding import fold
+from guardrails.answers.lexicon import label_names
 from guardrails.answers.question import Question
 from guardrails.knowledge.fact import EXAMPLE, Fact
 
-_MONEY = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(万|千)?\s*(?:元|块|yuan)|(\d+(?:\.\d+)?)\s*(万|千)(?!分)|(?:rmb|cny|¥|￥)\s*(\d[\d,]*(?:\.\d+)?)"
-    r"|(?<![\d.-])(\d[\d,]{3,}(?:\.\d+)?)\b(?!\s*(?:年|天|日|期|个|gb|mb|积分|分|month|day|year)|\.?\d)"
-)
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*(?:%|per cent)")
-_TEN_THOUSANDTH = re.compile(r"万分之([一二三四五六七八九\d.]+)")
 _DAYS = re.compile(r"(\d+)\s*(?:天|日|days?)")
 _YEARS = re.compile(r"(\d+)\s*(?:年|years?)")
 _MONTHS = re.compile(r"(\d+)\s*(?:个月|months?)")
@@ -30,30 +26,39 @@ _SHARE = re.compile(r"(?:的|按|收取|收|加收)\s*(\d+(?:\.\d+)?%|万分之[
 _EARNED = re.compile(
     r"每(?:消费)?\s*(\d+)\s*(?:元|美元)(?:累计|积|换|得|可得)\s*(\d+(?:\.\d+)?)\s*(里程|分|积分|个积分)"
 )
-_REDEEMED = re.compile(r"(\d+)\s*(?:积分|分)(?:抵|兑换?|换|可抵|可兑换?)\s*(?:话费)?\s*(\d+(?:\.\d+)?)\s*元")
+_REDEEMED = re.compile(r"(\d+)\s*(?:积分|分)(?:可以?)?(?:抵扣?|兑换?|换)\s*(?:话费)?\s*(\d+(?:\.\d+)?)\s*元")
 _PER_UNIT = re.compile(
     r"(?P<before>€|£|\$|rmb )?\s*(?P<price>\d+(?:\.\d+)?)\s*(?P<after>元|euros?)?\s*(?:/|每|per |an? )\s*"
-    r"(?P<unit>gb|mb|分钟|min(?:ute)?|kilogram|kg|个|台|张|份|次|条|部|天|day|day)"
+    r"(?P<unit>gb|mb|分钟|min(?:ute)?|kilogram|kg|月|个|台|张|份|次|笔|条|部|天|month|day)"
 )
 _PRICE = re.compile(r"(?P<before>€|£|\$|rmb )?\s*(?P<price>\d+(?:[.,]\d+)*)\s*(?P<after>元|euros?)?")
 _UNIT_WORDS = {
     "minute": "分钟", "min": "分钟", "kilogram": "kg", "公斤": "kg", "千克": "kg", "kilo": "kg", "day": "天", "g": "gb",
+    "个月": "月", "month": "月",
 }  # fmt: skip
+_FREE_FIRST = re.compile(
+    r"(?:前(?P<free>\d+)|首)(?P<piece>笔|张|次|台|个)免费[，,；; ]*第\d+(?:笔|张|次|台|个)起(?P<price>\d+(?:\.\d+)?)元"
+)
+_FIXED = re.compile(r"%\s*(?:加|另加|再加|＋|\+)\s*(\d+(?:\.\d+)?)元")
+_DIFFERENCE = re.compile(
+    r"差多少|相差|贵多少|多多少|少多少|便宜多少|省多少|高多少|低多少|difference|how much more|how much less"
+)
+_BARE_RATE = re.compile(r"\d+(?:\.\d+)?%(?:[（(].*[）)])?")
 _COUNTED = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(gb|g|mb|分钟|minutes?|min|kg|kilograms?|公斤|千克|kilos?|个|台|张|份|次|条|部|天|days?)"
+    r"(\d+(?:\.\d+)?)\s*(gb|g|mb|分钟|minutes?|min|kg|kilograms?|公斤|千克|kilos?|个月|年|个|台|张|份|次|笔|条|部|天|days?|months?)"
 )
 _OF = re.compile(r"(\d+)\s*(?:个|台|张|份|部)([\u3400-\u9fff]{2})")
-_NUMERALS = dict(zip("一二三四五六七八九", range(1, 10), strict=True))
+_AMOUNT = re.compile(r"(?:每[笔张次期])?(\d+(?:\.\d+)?)(万)?元(?:/\S{1,2})?")
 _WANTS_SUM = re.compile(r"多少|几|how much|what|\?|？|fee|charge|费")
 _WANTS_RATE = re.compile(r"费率|百分之几|百分比|比例|利率|占.{0,6}(?:多少|几)|per ?cent|percentage|\brate\b")
 _TOTAL = re.compile(r"总共|一共|合计|共计|总的|总额|in total|altogether|total")
 _PAID = re.compile(r"只还|还了|已还|paid|repaid|only pay")
 _REST = re.compile(r"未还|差额|unpaid|没还")
-_CENT = Decimal("0.01")
 BEST = 6
 """Facts a sum may rest on: the best ones alone."""
 
 RowOf = Callable[[Fact], Sequence[Fact]]
+AboutOf = Callable[[Fact], frozenset[str]]
 Formula = tuple[str, tuple[str, ...], Fact]
 
 
@@ -84,12 +89,6 @@ class Calculation:
         return f"{self.name}：{self.terms}＝{result}{'（' + self.note + '）' if self.note else ''}"
 
 
-def plain(number: Decimal) -> str:
-    """Two decimals at most, no zeros at the end."""
-    text = f"{number.quantize(_CENT, ROUND_HALF_UP):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def formulas(facts: Sequence[Fact]) -> tuple[Formula, ...]:
     """The products the documents state: 利息＝计息本金×日利率×计息天数."""
     found = []
@@ -100,11 +99,12 @@ def formulas(facts: Sequence[Fact]) -> tuple[Formula, ...]:
 
 
 def calculate(
-    question: Question, candidates: Sequence[Fact], stated: Sequence[Formula], row_of: RowOf
+    question: Question, candidates: Sequence[Fact], stated: Sequence[Formula], row_of: RowOf, about: AboutOf
 ) -> Calculation | None:
     """The sum the question asks for, or None when the documents do not give all that it takes.
 
-    `candidates`: facts that fit the question, best first. `row_of`: the cells beside a table's cell. A formula is
+    `candidates`: facts that fit the question, best first. `row_of`: the cells beside a table's cell; `about`: the names a fact's
+    document mentions. A formula is
     used when its name is asked for, every factor is in the question or in a candidate, and the rate's own period fits
     the question's.
     """
@@ -116,41 +116,73 @@ def calculate(
     if _WANTS_RATE.search(question.folded):
         return None
     money = tuple(amounts_in(question.folded))
-    if money and (found := _by_formula(question, money[0], usable, stated)):
+    if found := _by_names(question, usable):
         return found
-    if money and (found := _by_share(question, money, usable[:BEST], row_of)):
+    if money and (found := _by_rate(question, money[0], usable[:1], about)):
         return found
-    return _by_unit(question, money, usable[:BEST])
+    interest = _by_formula(question, money[0], usable, stated) if money else None
+    fee = _by_share(question, money, usable[:BEST], row_of, about) if money else None
+    if interest and fee and "费" in question.folded and re.search(r"息|一共|总共|合计", question.folded):
+        return _sum_of(interest, fee)
+    if not interest and money and not fee:
+        fee = _by_rate(question, money[0], usable[:BEST], about)
+    return interest or fee or _by_unit(question, money, usable[:BEST], about)
 
 
-def amount_in(text: str) -> Decimal | None:
-    """The first sum of money in a folded text, in yuan."""
-    return next(amounts_in(text), None)
+def _sum_of(first: Calculation, second: Calculation) -> Calculation | None:
+    """A fee and the interest together; the same thing twice is no sum."""
+    if first.basis == second.basis or "费" in first.name:
+        return first
+    terms = f"{first.name}{first.terms}＝{plain(first.result)}，{second.name}{second.terms}＝{plain(second.result)}，合计"
+    return Calculation("合计", terms, first.result + second.result, second.basis, second.note)
 
 
-def amounts_in(text: str) -> Iterator[Decimal]:
-    """Every sum of money in a folded text, in yuan. A bare number of one to three digits only after a verb of paying."""
-    for found in re.finditer(
-        rf"{_MONEY.pattern}|(?:还了|还|只有|剩)\s*(\d+)(?![\d.]|\s*(?:年|天|日|期|个|次|笔))", text
-    ):
-        number = next(group for group in (found[1], found[3], found[5], found[6], found[7]) if group)
-        scale = {"万": 10_000, "千": 1000}.get(found[2] or found[4] or "", 1)
-        yield Decimal(number.replace(",", "")) * scale
+def _by_names(question: Question, candidates: Sequence[Fact]) -> Calculation | None:
+    """The difference, or the total, of the amounts of two or more names of one table that the question asks about."""
+    differs = bool(_DIFFERENCE.search(question.folded))
+    if not differs and not _TOTAL.search(question.folded):
+        return None
+    best = next((fact for fact in candidates[:2] if fact.table), None)
+    if best is None:
+        return None
+    cells: dict[str, tuple[Decimal, Fact]] = {}
+    for name in question.names:
+        for fact in candidates:
+            beside = (fact.column == best.column and name in label_names(fact.row)) or (
+                fact.row == best.row and name in label_names(fact.column)
+            )
+            amount = _AMOUNT.fullmatch(fold(fact.value)) if fact.table == best.table and beside else None
+            if amount:
+                cells.setdefault(name, (_yuan(amount), fact))
+    if len(cells) < 2 or len({fact.id for _, fact in cells.values()}) < 2:
+        return None
+    amounts = [amount for amount, _ in cells.values()]
+    if differs:
+        high, low = max(amounts[:2]), min(amounts[:2])
+        return Calculation("相差", f"{plain(high)}－{plain(low)}", high - low, best)
+    return Calculation("合计", "＋".join(map(plain, amounts)), sum(amounts, Decimal(0)), best)
 
 
-def rate_in(text: str) -> Decimal | None:
-    """The first rate of a text as a fraction."""
-    if found := _PERCENT.search(text):
-        return Decimal(found[1]) / 100
-    if found := _TEN_THOUSANDTH.search(text):
-        number = _NUMERALS.get(found[1])
-        return (Decimal(number) if number else Decimal(found[1])) / 10_000
+def _by_rate(
+    question: Question, money: Decimal, candidates: Sequence[Fact], about: AboutOf
+) -> Calculation | None:
+    """A cell that is nothing but a total rate of a fee, times the sum in the question."""
+    for fact in candidates[:3]:
+        around = f"{fact.source.section}{fact.row}{fact.column}"
+        if (
+            not fact.table
+            or not re.search(r"费率|fee rate", around)
+            or "每期" in around
+            or _of_another(fact, question, about, candidates)
+        ):
+            continue
+        names = [name for name in question.names if not re.search(r"\d", name)]
+        if names and not any(name in fold(f"{fact.statement} {fact.topic}") for name in names):
+            continue
+        rate = rate_in(fact.value) if _BARE_RATE.fullmatch(fold(fact.value)) else None
+        if rate is not None and _of_period(fact, question):
+            return Calculation("手续费合计", f"{plain(money)}×{percent(rate)}", money * rate, fact)
     return None
-
-
-def percent(rate: Decimal) -> str:
-    """A fraction as it is written: 0.05%."""
-    return f"{(rate * 100).normalize():f}%"
 
 
 def _by_uplift(question: Question, candidates: Sequence[Fact]) -> Calculation | None:
@@ -174,7 +206,8 @@ def _by_uplift(question: Question, candidates: Sequence[Fact]) -> Calculation | 
 def _by_formula(
     question: Question, money: Decimal, candidates: Sequence[Fact], stated: Sequence[Formula]
 ) -> Calculation | None:
-    usable = [one for one in stated if one[0][-2:] in question.folded]
+    words = {word for unit in question.units for word, _ in unit.ways}
+    usable = [one for one in stated if one[0][-2:] in question.folded or one[0][-2:] in words]
     titles = [fact.source.doc_id for fact in candidates[:BEST]]
     usable = [one for one in usable if one[2].source.doc_id in titles]
     usable.sort(key=lambda one: titles.index(one[2].source.doc_id))
@@ -242,36 +275,75 @@ def _factor(factor: str, money: Decimal, text: str) -> Decimal | None:
 
 
 def _by_share(
-    question: Question, money: Sequence[Decimal], candidates: Sequence[Fact], row_of: RowOf
+    question: Question, money: Sequence[Decimal], candidates: Sequence[Fact], row_of: RowOf, about: AboutOf
 ) -> Calculation | None:
     """金额的1%，最低10元，最高100元 of a sum in the question."""
     if not re.search(r"费|金|利息|额度|能用|fee|charge|penalty|多少钱|收多少|多少", question.folded):
         return None
     for fact in candidates:
-        if _of_another(fact, question):
+        if _of_another(fact, question, about, candidates):
             continue
         text = fold(fact.value if fact.table else fact.statement)
+        text = _asked_part(question, text)
         found = _SHARE.search(text)
         rate = rate_in(found[1]) if found else None
         if found is None or rate is None or len(_SHARE.findall(text)) != 1:
             continue
+        if _is_ambiguous(fact, candidates, question):
+            return None
         base, terms = money[0], plain(money[0])
         if _REST.search(text) and len(money) > 1 and _PAID.search(question.folded):
             base, terms = money[0] - money[1], f"({plain(money[0])}－{plain(money[1])})"
-        elif len(money) > 1 and "剩余" in text and "剩余" in question.folded:
+        elif len(money) > 1 and re.search(r"剩余|提前|未还|remaining|early|unpaid", question.folded):
             base, terms = money[-1], plain(money[-1])
         result, note = _bounded(base * rate, fact, text, row_of)
+        if fixed := _FIXED.search(text):
+            result, terms = result + Decimal(fixed[1]), f"{fixed[1]}＋{terms}"
         label = fact.column if re.search(r"[费金息额]", fact.column) else fact.source.section
         name = re.sub(r"^(?:[一二三四五六七八九十]+、|\d+\s*[.、]\s*)", "", label) or fact.attribute or "金额"
-        return Calculation(name.removesuffix("比例"), f"{terms}×{percent(rate)}", result, fact, note)
+        unit = "美元" if re.search(r"\d\s*(?:美元|dollars?|usd)", question.folded) else "元"
+        return Calculation(name.removesuffix("比例"), f"{terms}×{percent(rate)}", result, fact, note, unit)
     return None
 
 
-def _of_another(fact: Fact, question: Question) -> bool:
-    """Whether the question names products or services and nothing around the fact does."""
-    around = fold(f"{fact.source.title} {fact.topic} {fact.statement}")
-    names = [name for name in question.names if not re.search(r"\d", name)]
-    return bool(names) and not any(name in around for name in names)
+def _is_ambiguous(fact: Fact, candidates: Sequence[Fact], question: Question) -> bool:
+    """Whether another row of the table has another rate, and the question has no word that tells the two apart."""
+    words = " ".join(word for unit in question.units for word, _ in unit.ways) + question.folded
+    for other in candidates[:3]:
+        if (
+            not fact.table
+            or other.table != fact.table
+            or other.column != fact.column
+            or other.row == fact.row
+        ):
+            continue
+        own, others = fold(fact.row), fold(other.row)
+        pairs = {own[at : at + 2] for at in range(len(own) - 1)} - {
+            others[at : at + 2] for at in range(len(others) - 1)
+        }
+        if (
+            other.value != fact.value
+            and _SHARE.search(fold(other.value))
+            and not any(pair in words for pair in pairs)
+        ):
+            return True
+    return False
+
+
+def _asked_part(question: Question, text: str) -> str:
+    """Of a clause with several rates, the sentence that has most of the question's words."""
+    if len(_SHARE.findall(text)) < 2:
+        return text
+    parts = [part for part in re.split(r"[；;。，,]", text) if _SHARE.search(part)]
+    words = {word for unit in question.units for word, share in unit.ways if len(word) > 1 and share == 1.0}
+    counted = sorted(((sum(word in part for word in words), part) for part in parts), key=lambda one: -one[0])
+    return counted[0][1] if len(counted) == 1 or counted[0][0] > counted[1][0] else text
+
+
+def _of_another(fact: Fact, question: Question, about: AboutOf, candidates: Sequence[Fact]) -> bool:
+    """Whether another candidate's document knows more of the products and services that the question names."""
+    names = {name for name in question.names if not re.search(r"\d", name)}
+    return len(names & about(fact)) < max((len(names & about(other)) for other in candidates), default=0)
 
 
 def _bounded(result: Decimal, fact: Fact, text: str, row_of: RowOf) -> tuple[Decimal, str]:
@@ -291,10 +363,12 @@ def _yuan(found: re.Match[str]) -> Decimal:
     return Decimal(found[1]) * (10_000 if found[2] else 1)
 
 
-def _by_unit(question: Question, money: Sequence[Decimal], candidates: Sequence[Fact]) -> Calculation | None:
+def _by_unit(
+    question: Question, money: Sequence[Decimal], candidates: Sequence[Fact], about: AboutOf
+) -> Calculation | None:
     """What is earned for a sum, or costs a piece, times what the question says."""
     for fact in candidates[:3]:
-        if _of_another(fact, question):
+        if _of_another(fact, question, about, candidates):
             continue
         text = fold(fact.value if fact.table else fact.statement)
         part = _part_of(question, text)
@@ -319,6 +393,18 @@ def _pieces(question: Question, fact: Fact, text: str) -> Calculation | None:
     if not counted or not re.search(r"钱|费|how much|cost|price", question.folded):
         return None
     per = _PER_UNIT.search(text)
+    if first := _FREE_FIRST.search(text):
+        pieces = next((number for number, what in counted if what == first["piece"]), None)
+        if pieces is None:
+            return None
+        paid = max(Decimal(0), pieces - int(first["free"] or 1))
+        return Calculation(
+            "合计",
+            f"({plain(pieces)}－{first['free'] or 1})×{first['price']}",
+            paid * Decimal(first["price"]),
+            fact,
+        )
+    counted += [(number * 12, "月") for number, what in counted if what == "年"]
     if per and re.search(r"起|前\d|首", text):
         return None  # The first pieces cost something else.
     if per:
@@ -347,20 +433,3 @@ def _part_of(question: Question, text: str) -> str:
     asked = {word for unit in question.units for word, share in unit.ways if share == 1.0 and len(word) > 1}
     best = max(parts, key=lambda part: sum(word in part for word in asked), default=text)
     return named[0] if len(named) == 1 else best if len(parts) > 1 and _EARNED.search(best) else text
-
-
-def in_range(label: str, money: Decimal) -> bool | None:
-    """Whether a row like 柜面（2000元以上至5000元） is for a sum; None when its label states no range."""
-    found = re.search(
-        r"(?:(\d+(?:\.\d+)?)(万)?元以上)?至?(?:(\d+(?:\.\d+)?)(万)?元(?:及以下|以下|以内)?)?$", _inside(label)
-    )
-    if not found or not (found[1] or found[3]):
-        return None
-    low = Decimal(found[1]) * (10_000 if found[2] else 1) if found[1] else None
-    high = Decimal(found[3]) * (10_000 if found[4] else 1) if found[3] else None
-    return (low is None or money > low) and (high is None or money <= high)
-
-
-def _inside(label: str) -> str:
-    found = re.search(r"[(（]([^()（）]*)[)）]\s*$", label)
-    return found[1] if found else ""

@@ -61,7 +61,7 @@ _SPACES = re.compile(r" {2,}")
 _IRREGULAR = {
     "paid": "pay", "sent": "send", "lost": "lose", "stolen": "steal", "broken": "break", "kept": "keep", "sold": "sell",
     "bought": "buy", "spent": "spend", "left": "leave", "took": "take", "taken": "take", "made": "make", "held": "hold",
-    "people": "person", "children": "child", "cities": "city", "fees": "fee", "used": "use", "weighs": "weigh",
+    "people": "person", "children": "child", "cities": "city", "fees": "fee", "used": "use", "weigh": "weight", "weighs": "weight",
 }  # fmt: skip
 
 

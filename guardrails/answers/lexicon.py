@@ -16,8 +16,8 @@ from guardrails.answers.dictionary import Dictionary, build_dictionary
 from guardrails.answers.folding import HAN, fold, matchable
 from guardrails.answers.glossary import Glossary
 from guardrails.answers.sound import by_sound
-from guardrails.knowledge.fact import Fact
 from guardrails.knowledge.extract import plain_heading
+from guardrails.knowledge.fact import Fact
 from guardrails.knowledge.table import PLAIN_HEADS, split_names
 
 _ALIAS = re.compile(

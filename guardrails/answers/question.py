@@ -41,6 +41,8 @@ CLOSE = 0.8
 """What the closest word of the documents counts, times its cosine."""
 MAX_STRANGE = 6
 """Unknown words that are looked up by their meaning: each takes some milliseconds."""
+SHORT = 12
+"""Characters of a question too short to stand alone, if another went before."""
 EARLIER = 0.7
 """What a word of the question before counts where the last one leans on it."""
 _FOLLOW_UP = re.compile(
@@ -103,25 +105,43 @@ def understand(messages: Sequence[Message], lexicon: Lexicon, nearest: Nearest) 
     if len(asked) < 2:
         return question
     before = _read(asked[-2], lexicon)
-    follows_up = bool(_FOLLOW_UP.search(question.folded)) or len(question.folded) <= 12
-    share = EARLIER if follows_up else 0.3
+    if not (_FOLLOW_UP.search(question.folded) or len(question.folded) <= SHORT):
+        return _with_earlier(question, before.units, 0.3, lexicon)
+    substituted = substitute(before, question, lexicon)
+    if substituted == before.folded:
+        return replace(_with_earlier(question, before.units, EARLIER, lexicon), follows_up=True)
+    meant = _settled(_read(substituted, lexicon), lexicon, nearest)
+    meant = replace(
+        meant, text=substituted, lang=question.lang, names=tuple(dict.fromkeys(meant.names + question.names))
+    )
+    own = [unit for unit in question.units if unit.sort == KNOWN]
+    return _with_earlier(meant, own, EARLIER, lexicon)
+
+
+def substitute(before: Question, later: Question, lexicon: Lexicon) -> str:
+    """The earlier question with the later one's product or period in the place of its own; itself if there is none."""
+    text = before.folded
+    for name in later.names:
+        beside = lexicon.siblings.get(name, frozenset())
+        for old in sorted(before.names, key=len, reverse=True):
+            if old in beside and old not in later.names:
+                written = next((unit.word for unit in before.units if old in _names_in(unit, lexicon)), old)
+                text = text.replace(written if written in text else old, name)
+    period = next((unit.word for unit in later.units if is_period(unit.word)), "")
+    return _PERIOD.sub(period, text, count=1) if period else text
+
+
+def _with_earlier(question: Question, units: Sequence[Unit], share: float, lexicon: Lexicon) -> Question:
+    """With words of another message of the conversation that the question does not have."""
     said = {word for unit in question.units for word, _ in unit.ways}
     kept = tuple(
-        replace(_without_period(unit, question, lexicon), weight=unit.weight * share)
-        for unit in before.units
+        replace(unit, weight=unit.weight * share)
+        for unit in units
         if unit.rarity not in {UNHEARD, UNHEARD_ENGLISH}
         and not said.intersection(word for word, _ in unit.ways)
         and not _replaced(unit, question, lexicon)
     )
-    names = question.names
-    if follows_up:
-        names += tuple(
-            name
-            for name in before.names
-            if not lexicon.siblings.get(name, frozenset()).intersection(names)
-            and not (_PERIOD.search(name) and any(is_period(unit.word) for unit in question.units))
-        )
-    return replace(question, units=question.units + kept, names=names, follows_up=follows_up)
+    return replace(question, units=question.units + kept)
 
 
 def is_period(word: str) -> bool:
@@ -136,14 +156,6 @@ def _replaced(unit: Unit, question: Question, lexicon: Lexicon) -> bool:
         beside = frozenset().union(*(lexicon.siblings.get(name, frozenset()) for name in own))
         return bool(beside.intersection(question.names))
     return is_period(unit.word) and any(is_period(one.word) for one in question.units)
-
-
-def _without_period(unit: Unit, question: Question, lexicon: Lexicon) -> Unit:
-    """A name that holds a period, 24期总费率, without it where the later question gives another."""
-    rest = _PERIOD.sub("", unit.word)
-    if not unit.is_name or rest == unit.word or not any(is_period(one.word) for one in question.units):
-        return unit
-    return replace(unit, ways=lexicon.ways(rest) if rest else unit.ways, is_name=False)
 
 
 def _read(text: str, lexicon: Lexicon) -> Question:

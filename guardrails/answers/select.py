@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from guardrails.answers.calculation import amount_in, in_range
+from guardrails.answers.amounts import amount_in, in_range
 from guardrails.answers.folding import fold, matchable
 from guardrails.answers.lexicon import Lexicon, heading_name, label_names
 from guardrails.answers.question import Question, Unit, is_period, mentions
@@ -98,6 +98,14 @@ class Index:
         self.lexicon = lexicon
         self.vectors = vectors
         self._words: dict[str, Vectors] = {}
+        self._about: dict[str, frozenset[str]] = {}
+        for entry in self.prepared:
+            known = self._about.get(entry.fact.source.doc_id, frozenset())
+            self._about[entry.fact.source.doc_id] = known | entry.named
+
+    def about(self, fact: Fact) -> frozenset[str]:
+        """The names that the fact's document mentions."""
+        return self._about.get(fact.source.doc_id, frozenset())
 
     def found(self, unit: Unit) -> Vectors:
         """How well each fact has a word: 1 in its key, less in its surroundings, less as a synonym, 0 if not at all."""
@@ -143,7 +151,14 @@ def rank(question: Question, index: Index, dense: Vectors, keep: int = 40) -> li
     strangers = _strangers(question, index.lexicon)
     scored = []
     for at in likely:
-        signals = signals_of(question, prepared[at], float(coverage[at]), float(dense[at]), strangers)
+        signals = signals_of(
+            question,
+            prepared[at],
+            float(coverage[at]),
+            float(dense[at]),
+            strangers,
+            index.about(prepared[at].fact),
+        )
         scored.append(
             Scored(
                 prepared[at],
@@ -174,6 +189,7 @@ class Signals:
     both_named: float
     length: float
     stranger: float
+    documented: float
 
     def score(self) -> float:
         """Logarithm of the odds that this fact is the answer, up to a constant of the question."""
@@ -183,15 +199,21 @@ class Signals:
 
 SIGNALS = (
     "coverage", "in_key", "dense", "precision", "kind", "example", "period", "named", "both_named", "length", "stranger",
+    "documented",
 )  # fmt: skip
-WEIGHTS = (6.0, 2.3, 65.0, 2.8, 3.0, -0.7, 0.8, 0.3, 1.6, 1.7, -0.2)
+WEIGHTS = (6.0, 2.3, 65.0, 2.8, 3.0, -0.7, 0.8, 0.3, 1.6, 1.7, -0.2, 1.0)
 """Fitted on examples/bank/evaluation/questions_tune.jsonl by benchmarks/answer_weights.py."""
 
 
 def signals_of(
-    question: Question, entry: Prepared, coverage: float, dense: float, strangers: frozenset[str]
+    question: Question,
+    entry: Prepared,
+    coverage: float,
+    dense: float,
+    strangers: frozenset[str],
+    about: frozenset[str],
 ) -> Signals:
-    """Compare one fact with the question."""
+    """Compare one fact with the question. `about`: the names its whole document mentions."""
     total = sum(unit.weight * unit.rarity for unit in question.units) or 1.0
     covered = bytearray(len(entry.key))
     in_key, period = 0.0, 0.0
@@ -219,6 +241,7 @@ def signals_of(
         float(bool(entry.row_names & named) and bool(entry.column_names & named)),
         min(len(entry.fact.statement), 100) / 100,
         float(bool(strangers and entry.named & strangers and not entry.named & named)),
+        len(about & named) / len(named) if named else 1.0,
     )
 
 
@@ -235,7 +258,7 @@ _KINDS = (
     ),
     (
         re.compile(r"多久|几天|多少天|几个?工作日|几个?月|多长|何时|什么时候|how long|how many days|when"),
-        re.compile(r"天|日|月|年|小时|即时|实时|day|month|hour|year"),
+        re.compile(r"天|日|月|年|小时|即时|实时|\d{1,2}:\d{2}|day|month|hour|year"),
     ),
     (
         re.compile(r"利率|费率|比例|百分之|百分比|\brate\b|per ?cent"),
