@@ -3,11 +3,11 @@
     python -m benchmarks.answer_weights [FILE …] [--policy FOLDER]
 
 Prints `WEIGHTS` of guardrails/answers/select.py (which fact answers: softmax over the candidates, a fact is right
-where it holds a wording the row must include), and `WEIGHTS`, `BIAS` of guardrails/answers/gate.py (whether one does:
-logistic regression). Unanswerable questions are few, so an answerable one whose section is taken away counts as one of
-a tenth of the weight; a labelled one counts three times. For each language: how well the two sides come apart, and for
-thresholds the share of answerable questions handed over and of unanswerable ones answered, with the upper end of the
-one-sided 95 % Clopper-Pearson interval. Nothing here reads the questions that are only for reporting.
+where it holds a wording the row must include), and `WEIGHTS`, `BIAS` of guardrails/answers/gate.py (whether one
+does: logistic regression). Unanswerable questions are few, so an answerable one whose section is taken away counts as
+one of a tenth of the weight; a labelled one counts three times. For each language: how well the two sides come apart,
+and for thresholds the share of answerable questions handed over and of unanswerable ones answered, with the upper end
+of the one-sided 95 % Clopper-Pearson interval. Nothing here reads the questions that are only for reporting.
 """
 
 from __future__ import annotations
@@ -167,13 +167,14 @@ def report(lang: str, examples: Sequence[Example]) -> None:
     for threshold in (0.3, 0.35, 0.4, 0.45, 0.5, 0.6):
         handed, answered = int((yes < threshold).sum()), int((no >= threshold).sum())
         print(
-            f"  {threshold:.2f}: answerable handed over {handed / len(yes):.1%} (at most {upper(handed, len(yes)):.1%}), "
+            f"  {threshold:.2f}: answerable handed over {handed / len(yes):.1%} "
+            f"(at most {upper(handed, len(yes)):.1%}), "
             f"others answered {answered / len(no):.1%} (at most {upper(answered, len(no)):.1%})"
         )
 
 
 def upper(count: int, total: int, level: float = 0.95) -> float:
-    """The one-sided Clopper-Pearson bound: the share at which `count` or fewer of `total` has the chance 1 - level."""
+    """One-sided Clopper-Pearson bound: the share at which `count` or fewer of `total` has the chance 1 - level."""
     if count >= total:
         return 1.0
     low, high = count / total, 1.0

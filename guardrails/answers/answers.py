@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guardrails.answers.calculation import Calculation, calculate, formulas
+from guardrails.answers.calculation import calculate, formulas
 from guardrails.answers.compose import approved_text, chosen_facts, citation
 from guardrails.answers.folding import well_formed
 from guardrails.answers.gate import Gate, Judgement, judge
@@ -19,6 +19,7 @@ from guardrails.answers.lexicon import Lexicon, build_lexicon
 from guardrails.answers.question import Question, understand
 from guardrails.answers.select import Index, Scored, rank
 from guardrails.answers.vocabulary import Vocabulary, build_vocabulary
+from guardrails.answers.worked_sum import Calculation
 from guardrails.fact_check.stream import FactStream
 from guardrails.knowledge.embedding import E5Embedder, Embedder, Vectors, embed_passages
 from guardrails.knowledge.fact import EXAMPLE, Fact, Knowledge

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from guardrails.answers.calculation import Calculation
 from guardrails.answers.question import Question
 from guardrails.answers.select import Prepared, Scored, rank_names
+from guardrails.answers.worked_sum import Calculation
 from guardrails.knowledge.fact import EXAMPLE, TABLE, Fact
 
 MAX_STATEMENTS = 3

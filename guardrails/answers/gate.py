@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 from math import exp
 
 from guardrails.answers.lexicon import Lexicon
-from guardrails.answers.question import KNOWN, NOUN, VERB, Question, is_period
+from guardrails.answers.period import is_period
+from guardrails.answers.question import KNOWN, NOUN, VERB, Question
 from guardrails.answers.select import Index, Scored
 from guardrails.answers.vocabulary import NEAR
 

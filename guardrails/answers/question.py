@@ -12,6 +12,7 @@ import yaml
 
 from guardrails.answers.folding import fold, stem
 from guardrails.answers.lexicon import ALIKE, SAME, SYNONYM, UNHEARD, Lexicon
+from guardrails.answers.period import PERIOD, english_periods, is_period, period_ways
 from guardrails.answers.sound import repair, sounds_like, spell_out
 from guardrails.language import detect
 from guardrails.message import Message
@@ -48,19 +49,7 @@ EARLIER = 0.7
 _FOLLOW_UP = re.compile(
     r"^(?:那|那么|如果是|换成|改|and\b|what about|how about)|呢[？?]?$|也(?:是|这么|一样|要)|(?:that|it|one)\?*$"
 )
-_PERIOD = re.compile(r"(\d+)(年|个月|期|天|日)")
 _TOKEN = re.compile(r"[\u3400-\u9fff]+|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?%?(?:个月|天|年|期|类|张|元|万)?")
-_ENGLISH_PERIODS = (
-    (re.compile(r"(\d+)[- ]?years?\b"), r" \1年 "),
-    (re.compile(r"(\d+)[- ]?months?\b"), r" \1个月 "),
-    (re.compile(r"(\d+)[- ]?days?\b"), r" \1天 "),
-    (re.compile(r"(\d+)[- ]?(?:periods?|instal\w+)\b"), r" \1期 "),
-    (re.compile(r"(?:rmb|cny)\s*(\d)"), r"\1"),
-)
-_ENGLISH_NUMBERS = {
-    word: str(number)
-    for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +117,7 @@ def substitute(before: Question, later: Question, lexicon: Lexicon) -> str:
                 written = next((unit.word for unit in before.units if old in _names_in(unit, lexicon)), old)
                 text = text.replace(written if written in text else old, name)
     period = next((unit.word for unit in later.units if is_period(unit.word)), "")
-    return _PERIOD.sub(period, text, count=1) if period else text
+    return PERIOD.sub(period, text, count=1) if period else text
 
 
 def _with_earlier(question: Question, units: Sequence[Unit], share: float, lexicon: Lexicon) -> Question:
@@ -144,11 +133,6 @@ def _with_earlier(question: Question, units: Sequence[Unit], share: float, lexic
     return replace(question, units=question.units + kept)
 
 
-def is_period(word: str) -> bool:
-    """Whether a unit's word is a number of days, months, years or instalments."""
-    return bool(_PERIOD.fullmatch(word))
-
-
 def _replaced(unit: Unit, question: Question, lexicon: Lexicon) -> bool:
     """Whether the later question names another of the same kind: another period, another product."""
     own = _names_in(unit, lexicon)
@@ -162,7 +146,7 @@ def _read(text: str, lexicon: Lexicon) -> Question:
     lang = detect(text)
     folded = repair(spell_out(fold(text), lexicon), lexicon)
     if lang == "en":
-        folded = _english_periods(folded)
+        folded = english_periods(folded)
     units = _units(folded, lexicon, lang)
     named = [name for unit in units for name in _names_in(unit, lexicon)]
     names = tuple(dict.fromkeys((*mentions(folded, lexicon), *named)))
@@ -194,14 +178,6 @@ def _settled(question: Question, lexicon: Lexicon, nearest: Nearest) -> Question
         near = max((likest, *(near for _, near in found)))
         units.append(replace(unit, ways=unit.ways + ways, rarity=rarity, near=near))
     return replace(question, units=tuple(units))
-
-
-def _english_periods(folded: str) -> str:
-    words = [_ENGLISH_NUMBERS.get(word, word) for word in folded.split(" ")]
-    folded = " ".join(words)
-    for pattern, written in _ENGLISH_PERIODS:
-        folded = pattern.sub(written, folded)
-    return folded
 
 
 def mentions(folded: str, lexicon: Lexicon) -> tuple[str, ...]:
@@ -293,32 +269,8 @@ def _clause_words(clause: str, lexicon: Lexicon, lang: str) -> Iterator[tuple[_W
         if "\u3400" <= token[0] <= "\u9fff":
             yield from _chinese_words(token, lexicon)
         elif len(token) > 1:
-            yield _period_ways(token), KNOWN
+            yield period_ways(token), KNOWN
     yield from _latin_words(latin, lexicon, lang)
-
-
-def _period_ways(token: str) -> _Ways:
-    """A year is twelve months, and twelve instalments."""
-    found = _PERIOD.fullmatch(token)
-    if not found:
-        return ((token, SAME),)
-    number, unit = int(found[1]), found[2]
-    months = number * 12 if unit == "年" else number
-    same = {token: SAME}
-    if unit == "年":
-        same |= {f"{months}个月": SYNONYM, f"{months}期": SYNONYM, f"{number} year": SYNONYM}
-    elif unit in {"个月", "期"}:
-        same |= {f"{months}个月": SYNONYM, f"{months}期": SYNONYM, f"{number} month": SYNONYM}
-        if months % 12 == 0:
-            same |= {f"{months // 12}年": SYNONYM}
-    else:
-        same |= {
-            f"{number}天": SYNONYM,
-            f"{number}日": SYNONYM,
-            f"{number} day": SYNONYM,
-            f"{number}个自然日": SYNONYM,
-        }
-    return tuple(same.items())
 
 
 def _chinese_words(run: str, lexicon: Lexicon) -> Iterator[tuple[_Ways, str]]:

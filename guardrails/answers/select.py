@@ -11,7 +11,8 @@ import numpy as np
 from guardrails.answers.amounts import amount_in, in_range
 from guardrails.answers.folding import fold, matchable
 from guardrails.answers.lexicon import Lexicon, heading_name, label_names
-from guardrails.answers.question import Question, Unit, is_period, mentions
+from guardrails.answers.period import is_period
+from guardrails.answers.question import Question, Unit, mentions
 from guardrails.knowledge.embedding import Vectors
 from guardrails.knowledge.fact import EXAMPLE, FAQ, TABLE, Fact
 
@@ -21,11 +22,6 @@ KEPT_WORDS = 4096
 FIRST_DENSE = 4.0
 """e5 puts everything between 0.8 and 0.95: a tenth of its scale is as much as four tenths of the words."""
 CANDIDATES = 160
-KEPT_WORDS = 4096
-FIRST_DENSE = 4.0
-"""e5 puts everything between 0.8 and 0.95: a tenth of its scale is as much as four tenths of the words."""
-CANDIDATES = 160
-"""e5 puts everything between 0.8 and 0.95: a tenth of its scale is as much as four tenths of the words."""
 
 
 @dataclass(frozen=True, slots=True)
