@@ -13,7 +13,7 @@ import orjson
 
 from adapters.served_base import decoder_shape
 from adapters.training.encoding import Encoded
-from adapters.training.recipe import Lora, Recipe
+from adapters.training.recipe import LowRank, Private, Recipe
 
 _ACTIVATION_BYTES = 170
 """Per token, layer and hidden unit, without gradient checkpointing; from the peak of one measured run (Qwen2.5-0.5B,
@@ -35,6 +35,8 @@ class Plan:
     trained_weights: int
     memory: int
     disk: int
+    more: tuple[tuple[str, str], ...] = ()
+    """What the method adds for a person to read."""
 
     def lines(self) -> list[tuple[str, str]]:
         """What a person reads."""
@@ -48,6 +50,7 @@ class Plan:
             ("weights that are learnt", f"{self.trained_weights:,}"),
             ("memory", f"about {self.memory / _GIB:.1f} GiB"),
             ("disk", f"about {self.disk / _GIB:.1f} GiB"),
+            *self.more,
         ]
 
 
@@ -60,7 +63,7 @@ def make_plan(recipe: Recipe, rows: Sequence[Encoded], held_out: Sequence[Encode
     config = orjson.loads((recipe.base / "config.json").read_bytes())
     settings = recipe.method
     weights = _weights(recipe.base)
-    trained = _adapter_weights(settings, config) if isinstance(settings, Lora) else weights
+    trained = _adapter_weights(settings, config) if isinstance(settings, LowRank) else weights
     longest = max(len(row.ids) for row in (*rows, *held_out))
     per_epoch = math.ceil(math.ceil(len(rows) / settings.batch) / settings.accumulate)
     steps = math.ceil(per_epoch * settings.epochs)
@@ -68,7 +71,9 @@ def make_plan(recipe: Recipe, rows: Sequence[Encoded], held_out: Sequence[Encode
         settings.batch * longest * config["num_hidden_layers"] * config["hidden_size"] * _ACTIVATION_BYTES
     )
     # Weight, gradient and Adam's two moments, four bytes each.
-    state = trained * 16 + (weights * 2 if isinstance(settings, Lora) else 0)
+    state = trained * 16 + (weights * 2 if isinstance(settings, LowRank) else 0)
+    if isinstance(settings, Private):
+        state += settings.batch * trained * 4  # a gradient for each row
     return Plan(
         rows=len(rows),
         held_out_rows=len(held_out),
@@ -100,7 +105,7 @@ def require(plan: Plan, out: Path) -> None:
         )
 
 
-def _adapter_weights(settings: Lora, config: dict[str, Any]) -> int:
+def _adapter_weights(settings: LowRank, config: dict[str, Any]) -> int:
     shape = decoder_shape(config)
     if shape is None:
         known = config.get("architectures")

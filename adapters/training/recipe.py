@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -53,10 +53,9 @@ class Schedule(_Strict):
     """Half the speed for much less memory."""
 
 
-class Lora(Schedule):
-    """Low-rank adaptation: the base stays, a small adapter is learnt."""
+class LowRank(Schedule):
+    """Low-rank adaptation, whatever it is learnt by: the base stays, a small adapter is made."""
 
-    kind: Literal["lora"]
     rank: int = 16
     alpha: Annotated[float, Field(gt=0)] = 32.0
     rslora: bool = False
@@ -64,11 +63,49 @@ class Lora(Schedule):
     targets: tuple[Module, ...] = LINEAR
 
     @model_validator(mode="after")
-    def _servable(self) -> Lora:
+    def _servable(self) -> Self:
         if self.rank not in RANKS:
             raise ValueError(f"rank {self.rank}: vLLM serves {', '.join(map(str, RANKS))}")
         if not self.targets:
             raise ValueError(f"targets is empty; name some of {', '.join(LINEAR)}")
+        return self
+
+
+class Lora(LowRank):
+    """Supervised: the answers of the rows."""
+
+    kind: Literal["lora"]
+
+
+class Private(LowRank):
+    """As `lora`, by DP-SGD: what is learnt tells at most ε about whether any one row was there.
+
+    A step draws every row with the same chance, and `batch` × `accumulate` rows on average; `batch` of them are in
+    memory at a time.
+    """
+
+    kind: Literal["private"]
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    """The chance with which ε may not hold; below one in the number of rows."""
+    epsilon: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """What the whole run may spend; the noise is found from it."""
+    noise_multiplier: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Instead of `epsilon`: the noise's standard deviation in units of `clip`."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """The longest gradient one row may have."""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _accountable(self) -> Self:
+        if (self.epsilon is None) == (self.noise_multiplier is None):
+            raise ValueError("give either epsilon or noise_multiplier: each follows from the other")
+        if self.patience is not None:
+            raise ValueError("patience: how many steps a private run takes is fixed before it starts")
+        if self.gradient_checkpointing:
+            raise ValueError(
+                "gradient_checkpointing: gradients of single rows cannot be had with it; lower batch"
+            )
         return self
 
 
@@ -113,7 +150,7 @@ class Recipe(_Strict):
     out: Path
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
-    method: Annotated[Lora | Full, Field(discriminator="kind")]
+    method: Annotated[Lora | Private | Full, Field(discriminator="kind")]
     gate: Gate = Gate()
     package: Package = Package()
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from adapters.training.card_writer import write_package
 from adapters.training.conversation import digest_of, read_conversations
 from adapters.training.encoding import Encoded, encode_all
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.methods import supervised
+from adapters.training.methods import private, supervised
 from adapters.training.plan import Plan, make_plan, require
-from adapters.training.recipe import Recipe
+from adapters.training.privacy import Guarantee, check_unit, promise
+from adapters.training.recipe import Private, Recipe
 from adapters.training.report import write_report
 from adapters.vllm_plugin.base_model import fingerprint
 
@@ -46,6 +47,8 @@ class Prepared:
     held_out: tuple[Encoded, ...]
     data_digest: str
     plan: Plan
+    promised: Guarantee | None = None
+    """What a private run will have spent."""
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -59,8 +62,13 @@ def prepare(recipe: Recipe) -> Prepared:
         encode_all(tokenizer, kept, data.max_tokens, data.held_out.name) if data.held_out is not None else ()
     )
     plan = make_plan(recipe, rows, held_out)
+    promised = None
+    if isinstance(recipe.method, Private):
+        check_unit(train, data.train.name, kept, data.held_out.name if data.held_out is not None else "")
+        promised = promise(recipe.method, len(rows), plan.steps)
+        plan = replace(plan, more=promised.lines())
     require(plan, recipe.out)
-    return Prepared(recipe, tokenizer, rows, held_out, digest_of(train + kept), plan)
+    return Prepared(recipe, tokenizer, rows, held_out, digest_of(train + kept), plan, promised)
 
 
 def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, Any]:
@@ -70,6 +78,7 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
         _same_run(prepared)
         finished = recipe.out / RESULT
         if finished.exists():
+            shutil.rmtree(recipe.out / "checkpoints", ignore_errors=True)
             return dict(orjson.loads(finished.read_bytes()))
         started = time.monotonic()
         trained = _train(prepared, tell)
@@ -83,6 +92,8 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
             "passed": not below,
             "below": below,
         }
+        if trained.privacy is not None:
+            result["privacy"] = dict(trained.privacy)
         if not below and trained.kind == "adapter":
             result["version"] = _package(prepared, trained)
         _report(prepared, trained, result, recipe_text)
@@ -106,13 +117,28 @@ def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
 def _train(prepared: Prepared, tell: Progress) -> Trained:
     recipe = prepared.recipe
     job = Job(recipe.base, recipe.data.train, recipe.data.held_out, recipe.out, recipe.seed)
+    if isinstance(recipe.method, Private):
+        assert prepared.promised is not None
+        return private.train(
+            job,
+            recipe.method,
+            prepared.promised,
+            prepared.tokenizer,
+            prepared.rows,
+            prepared.held_out,
+            tell,
+        )
     return supervised.train(job, recipe.method, prepared.tokenizer, prepared.rows, prepared.held_out, tell)
 
 
 def _package(prepared: Prepared, trained: Trained) -> str:
     recipe = prepared.recipe
+    # A digest would confirm a guess at the data, against what a private run promises.
+    about = (
+        {"dataset_digest": prepared.data_digest} if trained.privacy is None else {"privacy": trained.privacy}
+    )
     card = {
-        "dataset_digest": prepared.data_digest,
+        **about,
         "recipe_digest": recipe.digest(),
         "method": recipe.method.kind,
         "seed": recipe.seed,
@@ -132,6 +158,7 @@ def _report(prepared: Prepared, trained: Trained, result: Mapping[str, Any], rec
     )
     facts: Sequence[tuple[str, str]] = [
         *prepared.plan.lines(),
+        *((f"privacy: {name}", str(value)) for name, value in (trained.privacy or {}).items()),
         ("base", prepared.recipe.base.name),
         ("data digest", prepared.data_digest),
         ("recipe digest", prepared.recipe.digest()),

@@ -30,7 +30,7 @@ from trl import SFTConfig, SFTTrainer
 
 from adapters.training.encoding import Encoded
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.recipe import Full, Lora
+from adapters.training.recipe import Full, Lora, LowRank
 
 LAST_STEPS = 10
 """Whose mean is the training loss that is reported."""
@@ -58,7 +58,7 @@ def train(
     dtype = torch.bfloat16 if isinstance(settings, Lora) else torch.float32
     model = AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype)
     if isinstance(settings, Lora):
-        model = get_peft_model(model, _lora_config(settings))
+        model = get_peft_model(model, lora_config(settings))
     trainer = SFTTrainer(
         model=model,
         args=_arguments(job, settings, checkpoints, measured=bool(held_out)),
@@ -72,7 +72,7 @@ def train(
     if before is not None and resume is None:
         checkpoints.mkdir(parents=True, exist_ok=True)
         (checkpoints / "base_loss").write_text(repr(before), encoding="ascii")
-    with _write_failures_as_os_errors():
+    with write_failures_as_os_errors():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     curves = _curves(trainer.state.log_history)
     last = [loss for _, loss in curves["train"][-LAST_STEPS:]]
@@ -82,12 +82,12 @@ def train(
         if before is not None:
             figures["base_held_out_loss"] = before
     kind: Literal["adapter", "model"] = "adapter" if isinstance(settings, Lora) else "model"
-    folder = _save(trainer.model, tokenizer, job, kind)
+    folder = save(trainer.model, tokenizer, job, kind)
     return Trained(kind, folder, figures, curves)
 
 
 @contextmanager
-def _write_failures_as_os_errors() -> Iterator[None]:
+def write_failures_as_os_errors() -> Iterator[None]:
     """safetensors and torch say in errors of their own that a file could not be written."""
     try:
         yield
@@ -108,7 +108,8 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     return whole[max(whole)] if whole else None
 
 
-def _lora_config(settings: Lora) -> LoraConfig:
+def lora_config(settings: LowRank) -> LoraConfig:
+    """As PEFT takes it."""
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -200,7 +201,7 @@ def _recorded_loss(checkpoints: Path) -> float | None:
     return float(file.read_text(encoding="ascii")) if file.exists() else None
 
 
-def _save(model: Any, tokenizer: Any, job: Job, kind: str) -> Path:
+def save(model: Any, tokenizer: Any, job: Job, kind: str) -> Path:
     """Written aside and renamed, so that what carries the name is whole."""
     folder = job.out / kind
     aside = job.out / f".{kind}.partial"
