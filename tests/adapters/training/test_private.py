@@ -22,7 +22,8 @@ from tests.adapters.training.conftest import ROOT, Run, environment, write_rows
 
 METHOD = {"learning_rate": 5e-3, "checkpoint_every": 4, "rank": 8}
 PRIVATE = METHOD | {
-    "kind": "private", "epsilon": 4.0, "delta": 1e-3, "epochs": 8, "batch": 11, "accumulate": 2,
+    "kind": "private", "learning_rate": 1e-2, "epsilon": 4.0, "delta": 1e-3, "epochs": 8,
+    "batch": 11, "accumulate": 2,
 }  # fmt: skip
 MakeRun = Callable[[str, dict[str, Any]], Run]
 
