@@ -115,7 +115,7 @@ def test_bad_data_is_found_before_training(make_run: MakeRun) -> None:
     empty, long = {"prompt": "q", "response": ""}, {"prompt": "long " * 400, "response": "a"}
     rows: list[dict[str, Any]] = [*card_rows(2, 1), empty, long]
     printed = make_run("empty", rows=rows).train(expect=2)
-    assert "train.jsonl:3: message 2 (assistant) is empty" in printed
+    assert "train.jsonl:3: response is empty" in printed
     printed = make_run("long", rows=[rows[0], rows[3]]).train(expect=2)
     assert "train.jsonl:2:" in printed and "data.max_tokens is 256" in printed
 
