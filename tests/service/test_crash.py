@@ -29,9 +29,9 @@ BACK_SECONDS = 240.0
 @pytest.fixture(scope="module")
 def fees(stack: Stack, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """An adapter that is there before anything crashes: its version and its text."""
-    folder = tmp_path_factory.mktemp("fees")
+    folder = tmp_path_factory.mktemp("steady")
     text = write_marker_adapter(tiny_model, folder, 7)
-    return stack.push(folder, "fees"), text
+    return stack.push(folder, "steady"), text
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def serves_before(stack: Stack, fees: tuple[str, str]) -> None:
 def serves(stack: Stack, fees: tuple[str, str]) -> bool:
     """Whether the adapter answers again, as itself."""
     version, text = fees
-    answer = ask(stack, "fees", max_tokens=4)
+    answer = ask(stack, "steady", max_tokens=4)
     assert answer.whole or answer.told or answer.broken, answer
     return answer.whole and answer.version == version and answer.text == 4 * text
 
@@ -105,7 +105,7 @@ def test_engine_killed(stack: Stack, fees: tuple[str, str], tiny_model: Path, tm
     below = tree(stack.pid("engine-0"))
     assert len(below) > 1, "vLLM runs its core beside its API process"
     epoch = residency(stack)["epoch"]
-    streams = [Running(stack, model, max_tokens=LONG) for model in ("fees", "general")]
+    streams = [Running(stack, model, max_tokens=LONG) for model in ("steady", "general")]
     whole = Running(stack, "general", max_tokens=LONG, stream=False)
     for stream in streams:
         stream.wait_under_way()
@@ -146,7 +146,7 @@ def told_to_wait(stack: Stack) -> bool:
 
 def test_agent_killed(stack: Stack, fees: tuple[str, str], tiny_model: Path, tmp_path: Path) -> None:
     text = write_marker_adapter(tiny_model, tmp_path, 9)
-    stream = Running(stack, "fees", max_tokens=200)
+    stream = Running(stack, "steady", max_tokens=200)
     stream.wait_under_way()
     before = stack.kill("agent-0")
     version = stack.push(tmp_path, "meanwhile", wait=False)
@@ -171,7 +171,7 @@ def test_gateway_killed(stack: Stack, fees: tuple[str, str], tiny_model: Path, t
     assert aliased.status_code == 201, aliased.text
     text = write_marker_adapter(tiny_model, tmp_path, 11, rank=64)
     with half_an_upload(stack, tmp_path, "half") as connection:
-        stream = Running(stack, "fees", max_tokens=LONG)
+        stream = Running(stack, "steady", max_tokens=LONG)
         stream.wait_under_way()
         before = stack.kill("gateway")
         assert connection.broken()
@@ -254,7 +254,7 @@ def half_an_upload(stack: Stack, folder: Path, name: str) -> Iterator[HalfUpload
 
 def test_state_server_killed(stack: Stack, fees: tuple[str, str], tiny_model: Path, tmp_path: Path) -> None:
     text = write_marker_adapter(tiny_model, tmp_path, 12)
-    stream = Running(stack, "fees", max_tokens=300)
+    stream = Running(stack, "steady", max_tokens=300)
     stream.wait_under_way()
     key = stack.make_key(name="just before")
     with stack.http() as client:
@@ -289,7 +289,7 @@ def test_state_server_silent(stack: Stack, fees: tuple[str, str], tiny_model: Pa
         until = time.monotonic() + 7
         answers: list[Answer] = []
         while time.monotonic() < until or len(answers) < 4:
-            answers += [ask(stack, "fees", max_tokens=8), ask(stack, "general", max_tokens=2, key=limited)]
+            answers += [ask(stack, "steady", max_tokens=8), ask(stack, "general", max_tokens=2, key=limited)]
         answers.append(ask(stack, "general", max_tokens=2, key=seen))
         assert [answer for answer in answers if not answer.whole] == []
         stranger = ask(stack, "general", max_tokens=2, key=unseen)
@@ -320,7 +320,7 @@ def check_control_refused(stack: Stack, folder: Path) -> None:
             client.get("/v1/releases"),
             client.get("/v1/audit"),
             client.post("/v1/keys", json={"name": "no", "scopes": ["chat"]}),
-            client.post("/v1/releases", json={"alias": "fees", "version": "fees@0123456789ab"}),
+            client.post("/v1/releases", json={"alias": "steady", "version": "steady@0123456789ab"}),
             client.delete("/v1/adapters/fees/0123456789ab"),
         ]
     pushed = upload(stack, folder, "silent")

@@ -95,7 +95,7 @@ def make_run(tmp_path: Path, tiny_model: Path, trainer_python: Path) -> Callable
         write_rows(folder / "train.jsonl", card_rows(8, 5) if rows is None else rows)
         write_rows(folder / "held_out.jsonl", card_rows(8, 1))
         whole: dict[str, Any] = {
-            "name": "fees",
+            "name": "trained",
             "base": str(tiny_model),
             "out": "out",
             "seed": 3,
