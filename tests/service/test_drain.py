@@ -62,7 +62,10 @@ def test_sigterm_drains(stack: Stack) -> None:
         watching.join()
         gateway.stop(signal.SIGKILL)
     assert finished.whole, finished
-    for answer in broken:
+    # On a busy machine the engine may be done with some of them before the signal comes.
+    told = [answer for answer in broken if not answer.whole]
+    assert told, "all ended before the gateway had to end them"
+    for answer in told:
         assert answer.status == 200
         assert answer.error.get("code") == "shutting_down", answer
         assert answer.done, "the stream is ended in form, too"
