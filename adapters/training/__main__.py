@@ -56,10 +56,10 @@ def main(arguments: list[str]) -> int:
 def _train(recipe: Recipe, path: Path, *, dry_run: bool) -> int:
     from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415
 
-    from adapters.training.card_writer import NotServable  # noqa: PLC0415 - loads torch
     from adapters.training.conversation import BadRows  # noqa: PLC0415
     from adapters.training.plan import TooLittle  # noqa: PLC0415
-    from adapters.training.run import RunRefused, prepare, run  # noqa: PLC0415
+    from adapters.training.run import RunRefused, prepare, run  # noqa: PLC0415 - loads torch
+    from adapters.training.servable import NotServable  # noqa: PLC0415
 
     disable_progress_bar()  # there is one bar here, and it is the run's
     try:

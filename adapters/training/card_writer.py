@@ -9,15 +9,9 @@ from typing import Any
 import orjson
 
 from adapters.package import CARD, SIGNATURE, PackageFiles, manifest_of, version_of
-from adapters.served_base import BaseModel
 from adapters.signing import sign_package
-from adapters.training.recipe import RANKS
-from adapters.validation import validate
-from adapters.vllm_plugin.base_model import fingerprint, read_config
-
-
-class NotServable(RuntimeError):
-    """The message lists what an engine would refuse."""
+from adapters.training.servable import require_servable
+from adapters.vllm_plugin.base_model import fingerprint
 
 
 def write_package(
@@ -31,13 +25,7 @@ def write_package(
     whole = {"base": {"fingerprint": fingerprint(base), "name": base.name}, **card}
     (folder / CARD).write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     files = PackageFiles.from_directory(folder)
-    report = validate(files, _served(base))
-    if not report.ok:
-        raise NotServable("\n".join(f"{one.where}: {one.message}" for one in report.problems))
+    require_servable(files, base)
     if sign_with is not None:
         (folder / SIGNATURE).write_bytes(sign_package(folder, sign_with))
     return str(version_of(manifest_of(name, files)))
-
-
-def _served(base: Path) -> BaseModel:
-    return BaseModel(base.name, fingerprint(base), read_config(base), max(RANKS), 1, 1, "")

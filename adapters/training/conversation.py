@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
 from adapters.training.data.lines import BadRows, Problems, read_lines
-from adapters.training.data.shapes import Dialogue, Shape, Turns, read_row, shape_of
+from adapters.training.data.shapes import Dialogue, Row, Shape, Turns, read_row, shape_of
 
-__all__ = ["BadRows", "Conversation", "digest_of", "read_conversations"]
+__all__ = ["BadRows", "Conversation", "digest_of", "read_conversations", "read_each", "with_system"]
+
+Taken = TypeVar("Taken")
 
 _SHAPES = ", ".join((Shape.MESSAGES, Shape.PAIRS, Shape.TRIPLES))
 
@@ -33,25 +37,36 @@ def read_conversations(path: Path, system: str = "") -> tuple[Conversation, ...]
 
     `system` goes before a row that has no system message of its own.
     """
-    rows: list[Conversation] = []
+
+    def taken(line: int, row: Row, shape: Shape) -> Conversation:
+        if not isinstance(row, Dialogue):
+            raise ValueError(f"{shape.value}, not a dialogue; `atelier data convert` makes them {_SHAPES}")
+        return Conversation(line, with_system(row.turns, system))
+
+    return read_each(path, taken, _SHAPES)
+
+
+def read_each(path: Path, taken: Callable[[int, Row, Shape], Taken], shapes: str) -> tuple[Taken, ...]:
+    """What `taken` makes of every row; a ValueError from it is that line's problem. Raises BadRows, OSError.
+
+    `shapes`: what is expected, for the message when there are no rows.
+    """
+    rows: list[Taken] = []
     problems = Problems(path.name)
     for number, value in read_lines(path, problems):
         try:
-            row = read_row(value)
-            if not isinstance(row, Dialogue):
-                raise ValueError(
-                    f"{shape_of(value).value}, not a dialogue; `atelier data convert` makes them {_SHAPES}"
-                )
-            turns = (
-                row.turns if not system or row.turns[0][0] == "system" else (("system", system), *row.turns)
-            )
-            rows.append(Conversation(number, turns))
+            rows.append(taken(number, read_row(value), shape_of(value)))
         except ValueError as error:
             problems.add(number, str(error))
     problems.stop_if_any()
     if not rows:
-        raise BadRows(f"{path.name}: no rows; expected one JSON object a line: {_SHAPES}")
+        raise BadRows(f"{path.name}: no rows; expected one JSON object a line: {shapes}")
     return tuple(rows)
+
+
+def with_system(turns: Turns, system: str) -> Turns:
+    """`turns` after the system message `system`, if there is one and they bring none."""
+    return turns if not system or turns[0][0] == "system" else (("system", system), *turns)
 
 
 def digest_of(rows: tuple[Conversation, ...]) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.training.conversation import BadRows, Conversation
+from adapters.training.conversation import Conversation
+from adapters.training.data.lines import Problems
 
 IGNORED = -100
 """The label of a token that is not learnt, by PyTorch's convention."""
@@ -28,29 +29,32 @@ class Encoded:
         """How many tokens count in the loss."""
         return sum(label != IGNORED for label in self.labels)
 
+    @property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """What the model reads for this row."""
+        return (self.ids,)
+
 
 def encode_all(
     tokenizer: Any, rows: Sequence[Conversation], max_tokens: int, file: str
 ) -> tuple[Encoded, ...]:
     """Every row encoded. Raises BadRows that names every row too long, or that the template cannot say."""
+    problems = Problems(file)
     encoded: list[Encoded] = []
-    problems: list[str] = []
     for row in rows:
         try:
-            one = encode(tokenizer, row)
+            encoded.append(within(max_tokens, encode(tokenizer, row)))
         except ValueError as error:
-            problems.append(f"{file}:{row.line}: {error}")
-            continue
-        if len(one.ids) > max_tokens:
-            problems.append(
-                f"{file}:{row.line}: {len(one.ids)} tokens, data.max_tokens is {max_tokens}; shorten it or raise that"
-            )
-        encoded.append(one)
-    if problems:
-        raise BadRows(
-            "\n".join(problems[:20]) + (f"\n… and {len(problems) - 20} more" if len(problems) > 20 else "")
-        )
+            problems.add(row.line, str(error))
+    problems.stop_if_any()
     return tuple(encoded)
+
+
+def within(max_tokens: int, row: Encoded) -> Encoded:
+    """`row`, if it is not too long. Raises ValueError."""
+    if len(row.ids) > max_tokens:
+        raise ValueError(f"{len(row.ids)} tokens, data.max_tokens is {max_tokens}; shorten it or raise that")
+    return row
 
 
 def encode(tokenizer: Any, row: Conversation) -> Encoded:
@@ -59,7 +63,7 @@ def encode(tokenizer: Any, row: Conversation) -> Encoded:
     for token in tokenizer.all_special_tokens:
         if any(token in message["content"] for message in messages):
             raise ValueError(f"the text holds {token}, which ends or begins a turn in this model's template")
-    whole = _render(tokenizer, messages, ask=False)
+    whole = render(tokenizer, messages, ask=False)
     spans = [
         _answer_span(tokenizer, messages, position, whole)
         for position, message in enumerate(messages)
@@ -84,7 +88,7 @@ def _answer_span(
     tokenizer: Any, messages: list[dict[str, str]], position: int, whole: str
 ) -> tuple[int, int]:
     """From where to where an answer stands in the rendered text, its end token included."""
-    asked = _render(tokenizer, messages[:position], ask=True)
+    asked = render(tokenizer, messages[:position], ask=True)
     if not whole.startswith(asked):
         raise ValueError("the chat template does not put the answer after the prompt that serving would send")
     content = messages[position]["content"]
@@ -94,5 +98,6 @@ def _answer_span(
     return len(asked), end + len(tokenizer.eos_token)
 
 
-def _render(tokenizer: Any, messages: list[dict[str, str]], *, ask: bool) -> str:
+def render(tokenizer: Any, messages: list[dict[str, str]], *, ask: bool) -> str:
+    """The text a model reads; with `ask`, up to where its answer begins."""
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))

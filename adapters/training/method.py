@@ -30,7 +30,7 @@ class Trained:
     """What a method made: a PEFT adapter folder or a whole model folder, with what the report shows of it.
 
     `figures`: single numbers by name. `curves`: name → (step, value) points. `privacy`: ε, δ and what they were
-    accounted with, where the method gives a guarantee.
+    accounted with, where the method gives a guarantee. `loss`: what the curves' values are.
     """
 
     kind: Literal["adapter", "model"]
@@ -38,6 +38,7 @@ class Trained:
     figures: Mapping[str, float]
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     privacy: Mapping[str, float | str] | None = None
+    loss: str = "nats per answer token"
 
 
 class Progress(Protocol):

@@ -7,19 +7,31 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from adapters.served_base import decoder_shape
-from adapters.training.encoding import Encoded
 from adapters.training.recipe import LowRank, Private, Recipe
+from adapters.training.start import Start
 
 _ACTIVATION_BYTES = 170
 """Per token, layer and hidden unit, without gradient checkpointing; from the peak of one measured run (Qwen2.5-0.5B,
 bfloat16, 4 × 128 tokens: 4.2 GB)."""
 _CHECKPOINTED = 0.25
 _GIB = 2**30
+
+
+class Measured(Protocol):
+    """A row as the model reads it: one sequence of token ids, or the two of a pair."""
+
+    @property
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Token ids."""
+
+    @property
+    def learnt(self) -> int:
+        """Tokens that count in the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +70,35 @@ class TooLittle(RuntimeError):
     """The message says what is missing and what would need less of it."""
 
 
-def make_plan(recipe: Recipe, rows: Sequence[Encoded], held_out: Sequence[Encoded]) -> Plan:
-    """Raises ValueError for a base model whose layers are not known."""
+def make_plan(
+    recipe: Recipe, rows: Sequence[Measured], held_out: Sequence[Measured], start: Start | None = None
+) -> Plan:
+    """`start`: the adapter that is trained on, instead of a new one.
+
+    Raises ValueError for a base model whose layers are not known.
+    """
     config = orjson.loads((recipe.base / "config.json").read_bytes())
     settings = recipe.method
     weights = _weights(recipe.base)
-    trained = _adapter_weights(settings, config) if isinstance(settings, LowRank) else weights
-    longest = max(len(row.ids) for row in (*rows, *held_out))
+    if start is not None:
+        trained = start.weights
+    else:
+        trained = _adapter_weights(settings, config) if isinstance(settings, LowRank) else weights
+    longest = max(len(ids) for row in (*rows, *held_out) for ids in row.sequences)
     per_epoch = math.ceil(math.ceil(len(rows) / settings.batch) / settings.accumulate)
     steps = math.ceil(per_epoch * settings.epochs)
-    activations = (
-        settings.batch * longest * config["num_hidden_layers"] * config["hidden_size"] * _ACTIVATION_BYTES
-    )
+    in_memory = settings.batch * len(rows[0].sequences) * longest
+    activations = in_memory * config["num_hidden_layers"] * config["hidden_size"] * _ACTIVATION_BYTES
     # Weight, gradient and Adam's two moments, four bytes each.
     state = trained * 16 + (weights * 2 if isinstance(settings, LowRank) else 0)
     if isinstance(settings, Private):
         state += settings.batch * trained * 4  # a gradient for each row
+    if start is not None:
+        state += trained * 4  # the reference, a second adapter
     return Plan(
         rows=len(rows),
         held_out_rows=len(held_out),
-        tokens=sum(len(row.ids) for row in rows),
+        tokens=sum(len(ids) for row in rows for ids in row.sequences),
         learnt_tokens=sum(row.learnt for row in rows),
         longest=longest,
         steps=min(steps, settings.max_steps or steps),

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from adapters.package import is_name
+from adapters.package import CONFIG, is_name
 from guardrails.policy.yaml_source import read_yaml
 from guardrails.problem import PolicyProblem
 
@@ -109,6 +109,33 @@ class Private(LowRank):
         return self
 
 
+class Dpo(LowRank):
+    """Direct preference optimisation: of two answers to one prompt, the chosen one becomes the likelier.
+
+    What it starts from is also the reference it is held near to: the base model, or the adapter `start_from`.
+    """
+
+    kind: Literal["dpo"]
+    start_from: Path | None = None
+    """An adapter's folder; it brings its rank, alpha, rslora and targets."""
+    beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """How closely it is held to the reference; smaller lets it go further."""
+    chosen_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Weight of the chosen answers' own loss beside it: preference alone may lower their likelihood too."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-5
+    dropout: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """None: it would blur the comparison with the reference."""
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        brought = {"rank", "alpha", "rslora", "targets"} & self.model_fields_set
+        if self.start_from is not None and brought:
+            raise ValueError(
+                f"{', '.join(sorted(brought))}: comes with the adapter in start_from; leave it out"
+            )
+        return self
+
+
 class Full(Schedule):
     """Every weight of the base model is learnt; the result is a base model of its own, not an adapter."""
 
@@ -140,6 +167,15 @@ class Gate(_Strict):
     """Nats per answer token on the held-out rows."""
     min_gain: Annotated[float, Field(ge=0)] = 0.0
     """By how much the held-out loss has to fall from the base model's."""
+    min_preference_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the held-out pairs whose chosen answer gained on the rejected one; for dpo."""
+    min_reward_margin: float | None = None
+    """Mean over the held-out pairs, see docs/training.md; for dpo."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether it has any bar."""
+        return self != Gate()
 
 
 class Recipe(_Strict):
@@ -150,7 +186,7 @@ class Recipe(_Strict):
     out: Path
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
-    method: Annotated[Lora | Private | Full, Field(discriminator="kind")]
+    method: Annotated[Lora | Private | Dpo | Full, Field(discriminator="kind")]
     gate: Gate = Gate()
     package: Package = Package()
 
@@ -163,8 +199,12 @@ class Recipe(_Strict):
         if self.data.held_out is None:
             if self.method.patience is not None:
                 raise ValueError("method.patience needs data.held_out to measure on")
-            if self.gate.max_held_out_loss is not None or self.gate.min_gain > 0:
+            if self.gate.asked:
                 raise ValueError("the gate needs data.held_out to measure on")
+        if self.method.kind != "dpo" and (
+            self.gate.min_preference_accuracy is not None or self.gate.min_reward_margin is not None
+        ):
+            raise ValueError("gate: min_preference_accuracy and min_reward_margin are for method.kind dpo")
         if self.package.push_to is not None and self.method.kind == "full":
             raise ValueError(
                 "push_to: a fully tuned model is not an adapter; serve its folder with ATELIER_MODEL"
@@ -176,6 +216,7 @@ class Recipe(_Strict):
         shaping = self.model_dump(
             mode="json", exclude={"out": True, "base": True, "package": True, "gate": True}
         )
+        shaping["method"].pop("start_from", None)  # a path; the card names the adapter by its content
         shaping["data"] = {key: shaping["data"][key] for key in ("system", "max_tokens")}
         return sha256(orjson.dumps(shaping, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -195,10 +236,21 @@ def read_recipe(path: Path) -> Recipe:
     package = recipe.package.model_copy(
         update={"sign_with": whole(recipe.package.sign_with), "key_file": whole(recipe.package.key_file)}
     )
+    method = recipe.method
+    if isinstance(method, Dpo):
+        method = method.model_copy(update={"start_from": whole(method.start_from)})
     recipe = recipe.model_copy(
-        update={"base": whole(recipe.base), "out": whole(recipe.out), "data": data, "package": package}
+        update={
+            "base": whole(recipe.base),
+            "out": whole(recipe.out),
+            "data": data,
+            "method": method,
+            "package": package,
+        }
     )
     files = {"data.train": data.train, "data.held_out": data.held_out, "package.sign_with": package.sign_with}
+    if isinstance(method, Dpo) and method.start_from is not None:
+        files["method.start_from"] = method.start_from / CONFIG
     for field, file in files.items():
         if file is not None and not file.is_file():
             raise PolicyProblem(path, f"{file} is not there", source.line(field.split(".")), field)

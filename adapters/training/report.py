@@ -22,8 +22,11 @@ def write_report(
     curves: Mapping[str, Curve],
     outcome: str,
     recipe: str,
+    loss: str,
 ) -> None:
-    """Raises OSError. `facts`: pairs of name and text; `recipe`: the recipe file as it was."""
+    """Raises OSError. `facts`: pairs of name and text; `recipe`: the recipe file as it was; `loss`: what the
+    curves' values are.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
@@ -39,6 +42,7 @@ def write_report(
         height=HEIGHT,
         outcome=outcome,
         recipe=recipe,
+        loss=loss,
     )
     aside = path.with_suffix(".partial")
     aside.write_text(page, encoding="utf-8")

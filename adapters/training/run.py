@@ -22,11 +22,13 @@ from adapters.training.card_writer import write_package
 from adapters.training.conversation import digest_of, read_conversations
 from adapters.training.encoding import Encoded, encode_all
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.methods import private, supervised
+from adapters.training.methods import preference, private, supervised
 from adapters.training.plan import Plan, make_plan, require
+from adapters.training.preferences import EncodedPair, encode_pairs, pairs_digest, read_pairs
 from adapters.training.privacy import Guarantee, check_unit, promise
-from adapters.training.recipe import Private, Recipe
+from adapters.training.recipe import Dpo, Private, Recipe
 from adapters.training.report import write_report
+from adapters.training.start import Start, read_start
 from adapters.vllm_plugin.base_model import fingerprint
 
 RESULT = "result.json"
@@ -35,6 +37,14 @@ _IDENTITY = "run.json"
 
 class RunRefused(RuntimeError):
     """The message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What a method learns preferences from, instead of rows."""
+
+    train: tuple[EncodedPair, ...]
+    held_out: tuple[EncodedPair, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +59,15 @@ class Prepared:
     plan: Plan
     promised: Guarantee | None = None
     """What a private run will have spent."""
+    pairs: Pairs | None = None
+    start: Start | None = None
 
 
 def prepare(recipe: Recipe) -> Prepared:
-    """Read and check the data against the model. Raises BadRows, TooLittle, ValueError, OSError."""
+    """Read and check the data against the model. Raises BadRows, TooLittle, NotServable, ValueError, OSError."""
     tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    if isinstance(recipe.method, Dpo):
+        return _prepare_pairs(recipe, recipe.method, tokenizer)
     data = recipe.data
     train = read_conversations(data.train, data.system)
     kept = read_conversations(data.held_out, data.system) if data.held_out is not None else ()
@@ -69,6 +83,23 @@ def prepare(recipe: Recipe) -> Prepared:
         plan = replace(plan, more=promised.lines())
     require(plan, recipe.out)
     return Prepared(recipe, tokenizer, rows, held_out, digest_of(train + kept), plan, promised)
+
+
+def _prepare_pairs(recipe: Recipe, method: Dpo, tokenizer: Any) -> Prepared:
+    data = recipe.data
+    start = read_start(method.start_from, recipe.base) if method.start_from is not None else None
+    train = read_pairs(data.train, data.system)
+    kept = read_pairs(data.held_out, data.system) if data.held_out is not None else ()
+    rows = encode_pairs(tokenizer, train, data.max_tokens, data.train.name)
+    held_out = (
+        encode_pairs(tokenizer, kept, data.max_tokens, data.held_out.name)
+        if data.held_out is not None
+        else ()
+    )
+    plan = make_plan(recipe, rows, held_out, start)
+    require(plan, recipe.out)
+    digest = pairs_digest(train + kept)
+    return Prepared(recipe, tokenizer, (), (), digest, plan, pairs=Pairs(rows, held_out), start=start)
 
 
 def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, Any]:
@@ -111,12 +142,21 @@ def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
         problems.append(f"held-out loss {loss:.3f} is above gate.max_held_out_loss {gate.max_held_out_loss}")
     if gate.min_gain > 0 and loss is not None and base is not None and base - loss < gate.min_gain:
         problems.append(f"held-out loss fell by {base - loss:.3f}, gate.min_gain is {gate.min_gain}")
+    for name in ("preference_accuracy", "reward_margin"):
+        bar, value = getattr(gate, f"min_{name}"), figures.get(name)
+        if bar is not None and value is not None and value < bar:
+            problems.append(f"{name.replace('_', ' ')} {value:.3f} is below gate.min_{name} {bar:g}")
     return problems
 
 
 def _train(prepared: Prepared, tell: Progress) -> Trained:
     recipe = prepared.recipe
-    job = Job(recipe.base, recipe.data.train, recipe.data.held_out, recipe.out, recipe.seed)
+    start = prepared.start.folder if prepared.start is not None else None
+    job = Job(recipe.base, recipe.data.train, recipe.data.held_out, recipe.out, recipe.seed, start)
+    if isinstance(recipe.method, Dpo):
+        assert prepared.pairs is not None
+        train, held_out = prepared.pairs.train, prepared.pairs.held_out
+        return preference.train(job, recipe.method, prepared.tokenizer, train, held_out, tell)
     if isinstance(recipe.method, Private):
         assert prepared.promised is not None
         return private.train(
@@ -133,12 +173,14 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
 
 def _package(prepared: Prepared, trained: Trained) -> str:
     recipe = prepared.recipe
+    started = {} if prepared.start is None else {"start_digest": prepared.start.digest}
     # A digest would confirm a guess at the data, against what a private run promises.
     about = (
         {"dataset_digest": prepared.data_digest} if trained.privacy is None else {"privacy": trained.privacy}
     )
     card = {
         **about,
+        **started,
         "recipe_digest": recipe.digest(),
         "method": recipe.method.kind,
         "seed": recipe.seed,
@@ -172,6 +214,7 @@ def _report(prepared: Prepared, trained: Trained, result: Mapping[str, Any], rec
         curves=trained.curves,
         outcome=outcome,
         recipe=recipe_text,
+        loss=trained.loss,
     )
 
 
@@ -197,12 +240,13 @@ def _same_run(prepared: Prepared) -> None:
         "data": prepared.data_digest,
         "base": fingerprint(recipe.base),
         "plan": asdict(prepared.plan)["steps"],
+        **({} if prepared.start is None else {"start": prepared.start.digest}),
     }
     file = recipe.out / _IDENTITY
     if file.exists() and orjson.loads(file.read_bytes()) != identity:
         raise RunRefused(
-            f"{recipe.out} holds a run of another recipe, other data or another base; name another folder in out, "
-            "or remove this one"
+            f"{recipe.out} holds a run of another recipe, other data, or another base or start; name another folder "
+            "in out, or remove this one"
         )
     _write(file, identity)
 

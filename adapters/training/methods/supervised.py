@@ -30,7 +30,7 @@ from trl import SFTConfig, SFTTrainer
 
 from adapters.training.encoding import Encoded
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.recipe import Full, Lora, LowRank
+from adapters.training.recipe import Full, Lora, LowRank, Schedule
 
 LAST_STEPS = 10
 """Whose mean is the training loss that is reported."""
@@ -61,11 +61,15 @@ def train(
         model = get_peft_model(model, lora_config(settings))
     trainer = SFTTrainer(
         model=model,
-        args=_arguments(job, settings, checkpoints, measured=bool(held_out)),
+        args=SFTConfig(
+            **schedule(job, settings, checkpoints, measured=bool(held_out)),
+            activation_checkpointing=settings.gradient_checkpointing,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
         train_dataset=_dataset(rows),
         eval_dataset=_dataset(held_out) if held_out else None,
         processing_class=tokenizer,
-        callbacks=_callbacks(settings, tell),
+        callbacks=callbacks(settings, tell),
     )
     trainer.remove_callback(PrinterCallback)  # `tell` shows the steps
     before = _held_out_loss(trainer) if held_out and resume is None else _recorded_loss(checkpoints)
@@ -74,9 +78,8 @@ def train(
         (checkpoints / "base_loss").write_text(repr(before), encoding="ascii")
     with write_failures_as_os_errors():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    curves = _curves(trainer.state.log_history)
-    last = [loss for _, loss in curves["train"][-LAST_STEPS:]]
-    figures = {"steps": float(trainer.state.global_step), "train_loss": sum(last) / len(last)}
+    curves = curves_of(trainer.state.log_history)
+    figures = {"steps": float(trainer.state.global_step), "train_loss": last_loss(curves["train"])}
     if held_out:
         figures["held_out_loss"] = _held_out_loss(trainer)
         if before is not None:
@@ -121,38 +124,37 @@ def lora_config(settings: LowRank) -> LoraConfig:
     )
 
 
-def _arguments(job: Job, settings: Lora | Full, checkpoints: Path, *, measured: bool) -> SFTConfig:
-    return SFTConfig(
-        output_dir=str(checkpoints),
-        seed=job.seed,
-        data_seed=job.seed,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        num_train_epochs=settings.epochs,
-        max_steps=settings.max_steps or -1,
-        per_device_train_batch_size=settings.batch,
-        per_device_eval_batch_size=settings.batch,
-        gradient_accumulation_steps=settings.accumulate,
-        activation_checkpointing=settings.gradient_checkpointing,
-        bf16=torch.cuda.is_available(),
-        use_cpu=not torch.cuda.is_available(),
-        save_steps=settings.checkpoint_every,
-        save_total_limit=2,
-        eval_strategy="steps" if measured else "no",
-        eval_steps=settings.checkpoint_every,
-        load_best_model_at_end=measured and settings.patience is not None,
-        metric_for_best_model="eval_loss" if measured else None,
-        greater_is_better=False if measured else None,
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
+def schedule(job: Job, settings: Schedule, checkpoints: Path, *, measured: bool) -> dict[str, Any]:
+    """What TRL's trainers take alike, as their configurations' fields."""
+    return {
+        "output_dir": str(checkpoints),
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "num_train_epochs": settings.epochs,
+        "max_steps": settings.max_steps or -1,
+        "per_device_train_batch_size": settings.batch,
+        "per_device_eval_batch_size": settings.batch,
+        "gradient_accumulation_steps": settings.accumulate,
+        "bf16": torch.cuda.is_available(),
+        "use_cpu": not torch.cuda.is_available(),
+        "save_steps": settings.checkpoint_every,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if measured else "no",
+        "eval_steps": settings.checkpoint_every,
+        "load_best_model_at_end": measured and settings.patience is not None,
+        "metric_for_best_model": "eval_loss" if measured else None,
+        "greater_is_better": False if measured else None,
+        "logging_steps": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "max_length": None,  # what is too long was refused: nothing is cut
+    }
 
 
 def _dataset(rows: Sequence[Encoded]) -> Dataset:
@@ -161,11 +163,12 @@ def _dataset(rows: Sequence[Encoded]) -> Dataset:
     )
 
 
-def _callbacks(settings: Lora | Full, tell: Progress) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = [_Teller(tell), _MarkWhole()]
+def callbacks(settings: Schedule, tell: Progress) -> list[TrainerCallback]:
+    """They show the steps, mark whole checkpoints, and stop early where the recipe says so."""
+    called: list[TrainerCallback] = [_Teller(tell), _MarkWhole()]
     if settings.patience is not None:
-        callbacks.append(EarlyStoppingCallback(settings.patience))
-    return callbacks
+        called.append(EarlyStoppingCallback(settings.patience))
+    return called
 
 
 class _Teller(TrainerCallback):  # type: ignore[misc]
@@ -206,7 +209,8 @@ def save(model: Any, tokenizer: Any, job: Job, kind: str) -> Path:
     folder = job.out / kind
     aside = job.out / f".{kind}.partial"
     shutil.rmtree(aside, ignore_errors=True)
-    model.save_pretrained(aside)
+    # A frozen copy may lie beside what was learnt.
+    model.save_pretrained(aside, **({"selected_adapters": ["default"]} if kind == "adapter" else {}))
     if kind == "model":
         tokenizer.save_pretrained(aside)
     else:
@@ -225,7 +229,14 @@ def _settle_config(file: Path, base: str) -> None:
     file.write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
 
-def _curves(history: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+def last_loss(curve: Sequence[tuple[int, float]]) -> float:
+    """Mean over the last steps."""
+    last = [loss for _, loss in curve[-LAST_STEPS:]]
+    return sum(last) / len(last)
+
+
+def curves_of(history: Sequence[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    """Name → (step, loss), from a trainer's log."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for entry in history:
         for shown, key in (("train", "loss"), ("held out", "eval_loss")):
