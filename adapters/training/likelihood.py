@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,14 +22,6 @@ def answer_log_likelihoods(model: Any, rows: Sequence[Encoded]) -> list[float]:
             return [_log_likelihood(model, row) for row in rows]
     finally:
         model.train(training)
-
-
-def nats_per_token(log_likelihoods: Sequence[float], rows: Sequence[Encoded]) -> float:
-    """The loss of the rows' answers together. Raises ValueError when it is no number."""
-    loss = -sum(log_likelihoods) / sum(row.learnt for row in rows)
-    if not math.isfinite(loss):
-        raise ValueError(f"the held-out loss is {loss}: lower method.learning_rate")
-    return loss
 
 
 def _log_likelihood(model: Any, row: Encoded) -> float:

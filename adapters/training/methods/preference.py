@@ -17,7 +17,8 @@ from peft import PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
 from trl import DPOConfig, DPOTrainer
 
-from adapters.training.likelihood import answer_log_likelihoods, nats_per_token
+from adapters.training.figures import preference_figures
+from adapters.training.likelihood import answer_log_likelihoods
 from adapters.training.method import Job, Progress, Trained
 from adapters.training.methods.supervised import (
     callbacks,
@@ -76,33 +77,6 @@ def train(
         )
     folder = save(trainer.model, tokenizer, job, "adapter")
     return Trained("adapter", folder, figures, curves, loss="preference loss (0.693 where it starts)")
-
-
-def preference_figures(
-    pairs: Sequence[EncodedPair],
-    before: Sequence[tuple[float, float]],
-    after: Sequence[tuple[float, float]],
-    beta: float,
-) -> dict[str, float]:
-    """What held-out pairs say, from the log-likelihoods of (chosen, rejected) under reference and result.
-
-    `preference_accuracy`: share whose chosen answer gained more than the rejected one; `reward_margin`: beta times
-    by how much more, mean. `chosen_likelier`: share whose chosen answer is the likelier as a whole.
-    `held_out_loss`: nats per token of the chosen answers. `base_…`: of the reference.
-    """
-    gains = [
-        (chosen - old_chosen) - (rejected - old_rejected)
-        for (chosen, rejected), (old_chosen, old_rejected) in zip(after, before, strict=True)
-    ]
-    chosen_rows = [pair.chosen for pair in pairs]
-    return {
-        "preference_accuracy": sum(gain > 0 for gain in gains) / len(gains),
-        "reward_margin": beta * sum(gains) / len(gains),
-        "chosen_likelier": sum(chosen > rejected for chosen, rejected in after) / len(after),
-        "base_chosen_likelier": sum(chosen > rejected for chosen, rejected in before) / len(before),
-        "held_out_loss": nats_per_token([chosen for chosen, _ in after], chosen_rows),
-        "base_held_out_loss": nats_per_token([chosen for chosen, _ in before], chosen_rows),
-    }
 
 
 class _Trainer(DPOTrainer):  # type: ignore[misc]

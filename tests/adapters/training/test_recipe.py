@@ -54,6 +54,10 @@ def test_paths_are_from_the_recipes_folder(folder: Path) -> None:
         (("rank: 8", "patience: 2"), None, "needs data.held_out"),
         (("  rank: 8\n", "package: {push_to: 'http://127.0.0.1:1'}\n"), 8, "needs key_file"),
         (("rank: 8", "learning_rate: -1"), 8, "greater than 0"),
+        (("lora\n  rank: 8", "dpo\n  start_from: gone"), 8, "is not there"),
+        (("lora\n  rank: 8", "dpo\n  rank: 8\n  start_from: gone"), None, "rank: comes with the adapter"),
+        (("lora\n  rank: 8", "dpo\n  dropout: 0.1"), 8, "less than or equal to 0"),
+        (("  rank: 8\n", "gate: {min_reward_margin: 1}\n"), None, "the gate needs data.held_out"),
         (("rank: 8", "rank: [8"), 9, "expected ',' or ']'"),
     ],
 )
