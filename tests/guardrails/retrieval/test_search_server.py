@@ -135,7 +135,8 @@ def test_no_word_of_a_question_is_a_command(server: str) -> None:
     vectors, texts = passages(30)
     index = build_server_index(server, "words", vectors, [terms_of(text) for text in texts])
     for question in ("@t:*", "-年费", "(((", "年费|*", '"', "\ud800", "{x}=>[KNN 1 @v $vector]"):
-        assert index.matching(terms_of(question), 5) == index.matching(terms_of(question), 5)
+        # What is no word of a query language finds passages or none, and raises nothing.
+        assert {one.position for one in index.matching(terms_of(question), 5)} <= set(range(30))
     assert index.matching((), 5) == []
 
 
