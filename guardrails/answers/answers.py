@@ -14,6 +14,7 @@ from guardrails.answers.compose import approved_text, chosen_facts, citation
 from guardrails.answers.folding import well_formed
 from guardrails.answers.gate import Gate, Judgement, judge
 from guardrails.answers.glossary import read_glossary
+from guardrails.answers.greeting import only_greets
 from guardrails.answers.grounding import grounded_messages
 from guardrails.answers.lexicon import Lexicon, build_lexicon
 from guardrails.answers.question import Question, understand
@@ -30,6 +31,8 @@ APPROVED = "approved"
 GROUNDED = "grounded"
 UNKNOWN = "unknown"
 OUT_OF_DOMAIN = "out_of_domain"
+GREETING = "greeting"
+"""The reason of a draft for which the chain has a text of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Answers:
 
     def respond(self, messages: Sequence[Message], lang: str) -> Draft:
         """The answer to the last question. About 30 ms, most of it the embedding: not for the event loop."""
+        if messages and only_greets(messages[-1].content):
+            return Draft(OUT_OF_DOMAIN, GREETING)
         question, ranked = self.search(messages)
         verdict = self.judged(question, ranked)
         if not verdict.answerable:
