@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,22 @@ class Run:
         )
         assert done.returncode == expect, done.stderr[-3000:]
         return done.stdout + done.stderr
+
+    def kill_once_it_has(self, checkpoint: str) -> None:
+        """Train, and kill all of its processes as soon as this file of the checkpoints is there."""
+        process = subprocess.Popen(
+            self.command(), cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while not (self.out / "checkpoints" / checkpoint).exists() and process.poll() is None:
+                assert time.monotonic() < deadline, "no checkpoint"
+                time.sleep(0.01)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert not (self.out / "result.json").exists(), "it was done before it could be killed"
 
     @property
     def result(self) -> dict[str, Any]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -126,17 +123,7 @@ def test_a_preference_rises_and_a_killed_run_goes_on_to_the_same_bytes(
     assert "reward margin" in (whole.out / "report.html").read_text()
 
     killed = preferring(tmp_path / "killed", tiny_model, started)
-    process = subprocess.Popen(
-        killed.command(), cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    checkpoint = killed.out / "checkpoints/checkpoint-6/.whole"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (killed.out / "result.json").exists(), "it was done before it could be killed"
+    killed.kill_once_it_has("checkpoint-6/.whole")
     killed.train()
     assert digests(killed) == digests(whole)
 

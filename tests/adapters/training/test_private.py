@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -114,16 +111,7 @@ def test_the_package_says_what_is_promised_and_nothing_of_the_rows(trained: Run)
 
 def test_a_killed_run_goes_on_to_the_same_result(make: MakeRun, trained: Run) -> None:
     killed = make("killed", PRIVATE)
-    process = subprocess.Popen(
-        killed.command(), cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while not (killed.out / "checkpoints/private.pt").exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (killed.out / "result.json").exists(), "it was done before it could be killed"
+    killed.kill_once_it_has("private.pt")
     (killed.out / "checkpoints/private.partial").write_bytes(b"cut off")
     killed.train()
     assert digests(killed) == digests(trained)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,17 +48,7 @@ def test_the_same_run_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
 def test_a_killed_run_goes_on_to_the_same_result(make_run: MakeRun) -> None:
     whole, killed = make_run("whole"), make_run("killed")
     whole.train()
-    process = subprocess.Popen(
-        killed.command(), cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    checkpoint = killed.out / "checkpoints/checkpoint-10/.whole"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "no checkpoint"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (killed.out / "result.json").exists(), "it was done before it could be killed"
+    killed.kill_once_it_has("checkpoint-10/.whole")
     # As if the kill had come while the next checkpoint was being written.
     cut = killed.out / "checkpoints/checkpoint-20"
     if not (cut / ".whole").exists():
