@@ -17,7 +17,7 @@ from app.main import create_app
 from app.state.keyspace import Keyspace
 from tests.app.api.test_keys_and_roles import routes_of
 from tests.models.marker import write_marker_adapter
-from tests.stack import Gateway, Stack
+from tests.stack import Gateway, Stack, eventually
 
 NAMES = Keyspace()
 CHAT: dict[str, Any] = {
@@ -51,6 +51,19 @@ def verified(client: httpx.Client) -> dict[str, Any]:
     return found
 
 
+def with_every_state(found: list[dict[str, Any]], version: str) -> list[dict[str, Any]] | None:
+    """The control records once every state of `version` is among them: those of the engine's agent arrive
+    on their own way, which a busy machine makes longer than the gateway's."""
+    control = [record for record in found if record["kind"] == "control"]
+    states = {
+        r["details"]["to"]
+        for r in control
+        if r.get("version") == version and "to" in (r.get("details") or {})
+    }
+    wanted = {"received", "validated", "stored", "loaded", "probed", "ready", "stable", "draining"}
+    return control if states >= wanted else None
+
+
 def test_every_control_action_leaves_a_record(stack: Stack, tiny_model: Path, tmp_path: Path) -> None:
     write_marker_adapter(tiny_model, tmp_path, 11, seed=time.time_ns() % 2**32)
     with stack.http() as client:
@@ -66,7 +79,7 @@ def test_every_control_action_leaves_a_record(stack: Stack, tiny_model: Path, tm
         client.post(
             "/v1/feedback", json={"request_id": "0" * 32, "rating": "up", "correction": "no such words"}
         )
-        found = [record for record in records(client, before) if record["kind"] == "control"]
+        found = eventually(lambda: with_every_state(records(client, before), version))
     for subject, action in (
         (made["id"], "key.create"),
         (made["id"], "key.revoke"),
@@ -76,9 +89,6 @@ def test_every_control_action_leaves_a_record(stack: Stack, tiny_model: Path, tm
         assert record["actor"] == me
         assert record["outcome"] == "ok"
     moves = [r for r in found if r.get("version") == version]
-    states = [r["details"]["to"] for r in moves if "to" in (r.get("details") or {})]
-    for state in ("received", "validated", "stored", "loaded", "probed", "ready", "stable", "draining"):
-        assert state in states, states
     assert {r["actor"] for r in moves} >= {me}
     assert any(r["subject"] == "audited-alias" for r in moves)
     assert "no such words" not in str(found)
