@@ -61,13 +61,20 @@ class FraudCheck:
         return Verdict(CHECK, Decision.ALLOW)
 
     def _signals(self, folded: str) -> frozenset[str]:
-        """What could matter to a rule: what is quickly said first, the rest where a rule may still hold."""
+        """What could matter to a rule: what is quickly said first, the rest where a rule may still hold.
+
+        What a rule needs must meet in one chunk, or have been found before it.
+        """
+        scan = self._table.scan(folded)
+        # Of most texts this is all that has to be done: no rule can hold, whatever the patterns say.
+        open_ = self._wanted(scan.hinted)
+        if not open_:
+            return frozenset()
         found: set[str] = set()
-        for chunk in chunks(folded):
-            look = self._table.look(chunk)
-            wanted = self._wanted(look.hinted | found)
-            plain = wanted & self._table.plain & look.hinted
+        for look in scan.parts(chunks(folded), open_):
+            wanted = self._wanted(look.hinted | found) if look.hinted else frozenset[str]()
             if wanted:
+                plain = wanted & self._table.plain & look.hinted
                 found |= look.found(plain)
                 found |= look.found(self._wanted((look.hinted - plain) | found) - plain)
         return frozenset(found)

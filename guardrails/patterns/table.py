@@ -7,7 +7,8 @@ The second tries a pattern only where all its pieces are there, and that is seld
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,11 +55,11 @@ class PatternSource:
 
 
 class _Pattern:
-    """`needs`: bits of the pieces it cannot do without. Compiled when it is first tried: many never are."""
+    """`needs`: the pieces it cannot do without. Compiled when it is first tried: many never are."""
 
     __slots__ = ("_compiled", "needs", "signal", "text")
 
-    def __init__(self, signal: str, needs: int, text: str) -> None:
+    def __init__(self, signal: str, needs: frozenset[int], text: str) -> None:
         self.signal = signal
         self.needs = needs
         self.text = text
@@ -71,7 +72,7 @@ class _Pattern:
             self._compiled = _regex(self.text)
         return self._compiled
 
-    def __reduce__(self) -> tuple[type[_Pattern], tuple[str, int, str]]:
+    def __reduce__(self) -> tuple[type[_Pattern], tuple[str, frozenset[int], str]]:
         return _Pattern, (self.signal, self.needs, self.text)
 
 
@@ -96,6 +97,43 @@ class Look:
             ):
                 found.add(one.signal)
         return frozenset(found)
+
+
+class Scan:
+    """A whole text after the first pass, and from it what the first pass says of its parts.
+
+    `hinted`: the signals whose pieces are all somewhere in the text; those of every part are among them.
+    """
+
+    __slots__ = ("_candidates", "_matches", "_stands_for", "hinted")
+
+    def __init__(
+        self,
+        matches: Sequence[tuple[int, int, int]],
+        candidates: Sequence[_Pattern],
+        stands_for: Sequence[frozenset[int]],
+    ) -> None:
+        """`matches`: literals of the text by their end. `stands_for`: of each literal its pieces."""
+        self._matches = matches
+        self._candidates = candidates
+        self._stands_for = stands_for
+        self.hinted = frozenset([one.signal for one in candidates])
+
+    def parts(self, parts: Sequence[str], wanted: Collection[str]) -> Iterator[Look]:
+        """The first pass over each of `parts`, which make up the text, for the `wanted` signals alone."""
+        candidates = [one for one in self._candidates if one.signal in wanted]
+        matches, at, start = self._matches, 0, 0
+        for part in parts:
+            end = start + len(part)
+            literals = set()
+            while at < len(matches) and matches[at][1] <= end:
+                # What crosses the beginning of a part is in none.
+                if matches[at][0] >= start:
+                    literals.add(matches[at][2])
+                at += 1
+            start = end
+            there = frozenset[int]().union(*[self._stands_for[literal] for literal in literals])
+            yield Look(part, [one for one in candidates if one.needs <= there])
 
 
 class PatternTable:
@@ -135,16 +173,19 @@ class PatternTable:
         self._all = patterns
         gaps = {one.signal for one in patterns if ".{" in one.text or ".*" in one.text}
         self.plain = frozenset(one.signal for one in patterns) - gaps
-        needed = 0
-        for one in patterns:
-            needed |= one.needs
-        used = {literals: bit for literals, bit in pieces.items() if needed >> bit & 1}
-        self._literals, self._bits = _automaton(used)
-        self._patterns = _by_rarest_piece(patterns)
+        needed = frozenset[int]().union(*(one.needs for one in patterns))
+        used = {literals: piece for literals, piece in pieces.items() if piece in needed}
+        self._literals, self._stands_for = _automaton(used)
+        self._needless, self._patterns = _by_rarest_piece(patterns)
 
     def look(self, folded: str) -> Look:
         """The first pass alone."""
-        return Look(folded, self._candidates(folded))
+        return Look(folded, self._candidates(self._matches(folded)))
+
+    def scan(self, folded: str) -> Scan:
+        """The first pass over a text of which parts are looked at."""
+        matches = self._matches(folded)
+        return Scan(matches, self._candidates(matches), self._stands_for)
 
     def found(self, folded: str) -> frozenset[str]:
         """The signals in the text."""
@@ -153,36 +194,33 @@ class PatternTable:
 
     def spans(self, signal: str, folded: str) -> list[tuple[int, int]]:
         """Where `signal` stands: the first match of each pattern that can match. For the few texts that have it."""
-        candidates = [one for one in self._candidates(folded) if one.signal == signal]
+        candidates = [one for one in self._candidates(self._matches(folded)) if one.signal == signal]
         matches = (one.regex.search(folded) for one in candidates)
         return sorted(match.span() for match in matches if match is not None)
 
-    def _candidates(self, folded: str) -> list[_Pattern]:
-        there = 0
-        if self._literals is not None:
-            bits = self._bits
-            for literal in {found[2] for found in self._literals.find_overlapping(folded)}:
-                there |= bits[literal]
-        groups = [self._patterns[0]] if 0 in self._patterns else []
-        rest = there
-        while rest:
-            bit = rest & -rest
-            rest ^= bit
-            if bit in self._patterns:
-                groups.append(self._patterns[bit])
-        return [one for group in groups for one in group if one.needs & there == one.needs]
+    def _matches(self, folded: str) -> list[tuple[int, int, int]]:
+        return [] if self._literals is None else self._literals.find_overlapping(folded)
+
+    def _candidates(self, matches: Sequence[tuple[int, int, int]]) -> list[_Pattern]:
+        """The patterns whose pieces are all there."""
+        stands_for, patterns = self._stands_for, self._patterns
+        there = frozenset[int]().union(*[stands_for[literal] for literal in {match[2] for match in matches}])
+        found = list(self._needless)
+        for piece in sorted(there & patterns.keys()):
+            found += [one for one in patterns[piece] if one.needs <= there]
+        return found
 
     def _compiled(
         self, signal: str, patterns: Sequence[str], pieces: dict[frozenset[str], int]
     ) -> list[_Pattern]:
         """The patterns of a signal; those that need the same pieces as one."""
-        together: dict[int, list[str]] = {}
+        together: dict[frozenset[int], list[str]] = {}
         for place in range(len(patterns)):
             text = _checked(self._written_out(signal, place), "signals", signal, place)
             for one in alternatives(text):
-                needs = 0
-                for literals in requirements(one):
-                    needs |= 1 << pieces.setdefault(literals, len(pieces))
+                needs = frozenset(
+                    [pieces.setdefault(literals, len(pieces)) for literals in requirements(one)]
+                )
                 together.setdefault(needs, []).append(one)
         return [
             _Pattern(signal, needs, "|".join(f"(?:{text})" for text in texts))
@@ -211,36 +249,30 @@ def _bounded(text: str) -> str:
     return f"{before}{text}{after}"
 
 
-def _automaton(pieces: Mapping[frozenset[str], int]) -> tuple[Any, list[int]]:
-    """The automaton of all literals, and for each of them the bits of the pieces it stands for."""
-    bits: dict[str, int] = {}
-    for literals, bit in pieces.items():
+def _automaton(pieces: Mapping[frozenset[str], int]) -> tuple[Any, list[frozenset[int]]]:
+    """The automaton of all literals, and for each of them the pieces it stands for."""
+    stands_for: dict[str, set[int]] = {}
+    for literals, piece in pieces.items():
         for literal in literals:
-            bits[literal] = bits.get(literal, 0) | 1 << bit
-    if not bits:
+            stands_for.setdefault(literal, set()).add(piece)
+    if not stands_for:
         return None, []
-    return daachorse.CharwiseDoubleArrayAhoCorasick(list(bits)), list(bits.values())
+    return daachorse.CharwiseDoubleArrayAhoCorasick(list(stands_for)), list(
+        map(frozenset, stands_for.values())
+    )
 
 
-def _by_rarest_piece(patterns: Sequence[_Pattern]) -> dict[int, list[_Pattern]]:
-    """Each pattern under the one of its pieces that fewest patterns need: bit → patterns, 0 for those without."""
-    count: dict[int, int] = {}
-    for one in patterns:
-        for bit in _single_bits(one.needs):
-            count[bit] = count.get(bit, 0) + 1
+def _by_rarest_piece(patterns: Sequence[_Pattern]) -> tuple[list[_Pattern], dict[int, list[_Pattern]]]:
+    """The patterns that need no piece; each other one under the one of its pieces that fewest patterns need."""
+    count = Counter(piece for one in patterns for piece in one.needs)
+    needless: list[_Pattern] = []
     out: dict[int, list[_Pattern]] = {}
     for one in patterns:
-        key = min(_single_bits(one.needs), key=count.__getitem__, default=0)
-        out.setdefault(key, []).append(one)
-    return out
-
-
-def _single_bits(mask: int) -> list[int]:
-    out = []
-    while mask:
-        out.append(mask & -mask)
-        mask &= mask - 1
-    return out
+        if one.needs:
+            out.setdefault(min(one.needs, key=lambda piece: (count[piece], piece)), []).append(one)
+        else:
+            needless.append(one)
+    return needless, out
 
 
 def _options() -> Any:

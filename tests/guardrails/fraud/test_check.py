@@ -81,8 +81,8 @@ def test_any_text_gets_a_verdict_with_spans_inside_it(text: str, history: list[s
     assert (verdict.decision is Decision.ALLOW) == (verdict.reason == "")
 
 
-@given(st.lists(st.sampled_from(EVERYTHING), min_size=1, max_size=3).map("。".join))
-@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(EVERYTHING), min_size=1, max_size=8).map("。".join))
+@settings(max_examples=80, deadline=None)
 def test_hints_leave_no_rule_out(text: str) -> None:
     """The shortcut through hints decides what trying every signal would."""
     check_ = check()
