@@ -16,6 +16,11 @@ _SHOWN = re.compile(r"<(资料|facts)>\n[^<]*</(?:资料|facts)>")
 """The facts that a grounded prompt shows before the question."""
 
 
+def asked_in(turns: Turns) -> str:
+    """All that the user says, without facts a prompt shows."""
+    return "\n".join(_SHOWN.sub("", text).strip() for role, text in turns if role == "user")
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedRow:
     """One dialogue of a file; of a preference the better answer."""
@@ -28,8 +33,7 @@ class CheckedRow:
     @property
     def question(self) -> str:
         """All that the user says, without facts a prompt shows."""
-        said = (text for role, text in self.turns if role == "user")
-        return "\n".join(_SHOWN.sub("", text).strip() for text in said)
+        return asked_in(self.turns)
 
     @property
     def answer(self) -> str:

@@ -15,6 +15,8 @@ from random import Random
 from typing import Any, TypeVar
 
 from adapters.training.data.askable import CELL, CONDITION, QUESTION, SECTION, Askable, askables
+from adapters.training.data.checked_rows import asked_in
+from adapters.training.data.minhash import NearTexts
 from adapters.training.data.noise import noisy
 from adapters.training.data.wordings import Wordings, WordingsFile
 from guardrails.answers.grounding import MAX_FACT_CHARACTERS, MAX_FACTS, grounded_messages
@@ -26,7 +28,9 @@ Item = TypeVar("Item")
 
 LANGUAGES = ("zh", "en")
 ATTEMPTS = 30
-"""Draws for a dialogue that is not there yet, before it is given up."""
+"""Draws for a dialogue that is not there yet, before its number is given up."""
+BARREN = 3
+"""Numbers given up one after the other, after which the documents give no more; one alone may be bad luck."""
 TAIL = 0.5
 """The share of questions drawn from all there is to ask in turn; the others ask the popular over and over."""
 
@@ -40,6 +44,11 @@ class Made:
     turns: tuple[tuple[str, str], ...]
     facts: tuple[str, ...]
     held_out: bool = False
+
+    @property
+    def question(self) -> str:
+        """All that is asked, without the facts a prompt shows."""
+        return asked_in(self.turns)
 
     def row(self, number: int, seed: int) -> dict[str, Any]:
         """As a row of messages."""
@@ -79,6 +88,7 @@ class Rules:
         self._sections = _grouped(knowledge.facts, lambda fact: f"{fact.source.doc_id} {fact.source.section}")
         self._facts = knowledge.facts
         self._held_share = held_out
+        self.holds_out = held_out > 0
         self._held = frozenset(fact.id for fact in knowledge.facts if is_held_out(fact.id, held_out))
         self._cells = _grouped(
             [one for one in self.asked if one.kind == CELL], lambda one: one.facts[0].table
@@ -166,16 +176,20 @@ class Rules:
             subject = rng.choice(invented) + (subject if one.lang == "zh" else f" {subject}")
         asked = rng.choice(words.ask["any"]).format(subject=subject, attribute=attribute)
         question = self._dressed(asked, [subject, attribute], one.lang, rng)
-        return self._told("unknown", one, [question], [self._replies.text("unknown", one.lang)], (), rng)
+        return self._declined("unknown", "unknown", f"{subject} {attribute}", one, question, rng)
 
     def _out_of_scope(self, one: Askable, rng: Random) -> Made:
         if not self._foreign[one.lang]:
             return self._asked_for(one, rng)
         frames = self._wordings.of(one.lang).scope_frames
-        asked = rng.choice(frames).format(lead=rng.choice(self._foreign[one.lang]))
-        question = self._dressed(asked, [], one.lang, rng)
-        answer = self._replies.text("out_of_domain", one.lang)
-        return self._told("out_of_scope", one, [question], [answer], (), rng)
+        lead = rng.choice(self._foreign[one.lang])
+        question = self._dressed(rng.choice(frames).format(lead=lead), [], one.lang, rng)
+        return self._declined("out_of_scope", "out_of_domain", lead, one, question, rng)
+
+    def _declined(self, kind: str, reply: str, matter: str, one: Askable, question: str, rng: Random) -> Made:
+        """A question nobody can answer, and the policy's reply. `matter`: what it is about, however it is put."""
+        made = self._told(kind, one, [question], [self._replies.text(reply, one.lang)], (), rng)
+        return replace(made, held_out=is_held_out(matter, self._held_share))
 
     _MAKERS: Mapping[str, Callable[[Rules, Askable, Random], Made]] = {
         "cell": _asked_for, "clause": _asked_for, "confirm": _confirm, "follow_up": _follow_up,
@@ -216,7 +230,7 @@ class Rules:
     ) -> Made:
         """The turns; grounded ones end in the engine's prompt for the last question, as the gateway writes it."""
         ids = tuple(fact.id for fact in facts)
-        held = bool(self._held & {*ids}) if ids else is_held_out(questions[-1], self._held_share)
+        held = bool(self._held & {*ids})
         shown = self._shown(one, facts, rng) if rng.random() < self._grounded else ()
         if shown:
             asked = [Message("user", question) for question in questions]
@@ -250,20 +264,28 @@ class Rules:
 def dialogues(rules: Rules, count: int, seed: int) -> Iterator[Made]:
     """Up to `count` dialogues, no two alike and no question asked twice with different answers.
 
-    Fewer, where the documents are too small for so many: it ends at the first number for which `ATTEMPTS`
-    draws gave nothing new.
+    With facts held out, no question on either side is nearly one of the other. Fewer than `count`, where the
+    documents are too small for so many: it ends after `BARREN` numbers for which `ATTEMPTS` draws gave nothing new.
     """
-    seen: dict[bytes, bytes] = {}
+    seen: set[bytes] = set()
+    sides = (NearTexts(), NearTexts()) if rules.holds_out else None
+    barren = 0
     for number in range(count):
         for attempt in range(ATTEMPTS):
             made = rules.dialogue(seed, number, attempt)
-            asked, answer = _mark(made.turns[:-1]), _mark(made.turns[-1:])
-            if asked not in seen:
-                seen[asked] = answer
-                yield made
-                break
+            asked = _mark(made.turns[:-1])
+            if asked in seen or (sides and sides[not made.held_out].find(made.question) is not None):
+                continue
+            seen.add(asked)
+            if sides:
+                sides[made.held_out].add(made.question)
+            barren = 0
+            yield made
+            break
         else:
-            return
+            barren += 1
+            if barren == BARREN:
+                return
 
 
 def _absent(words: Sequence[str], text: str) -> list[str]:

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from adapters.training.data.askable import CELL, Askable, askables, closed
+from adapters.training.data.checked_rows import read_checked
+from adapters.training.data.minhash import NearTexts
 from adapters.training.data.noise import noisy, slipped
 from adapters.training.data.shapes import Dialogue, read_row
 from adapters.training.data.synthesis import Card, card_path, synthesise
@@ -148,6 +150,11 @@ def test_facts_held_out_are_nowhere_in_training(tmp_path: Path) -> None:
     assert kept
     assert not any(kept & set(row["facts"]) for row in train)
     assert all(kept & set(row["facts"]) for row in held if row["facts"])
+    checked = [read_checked(tmp_path / name).rows for name in ("a.jsonl", "held.jsonl")]
+    learnt = NearTexts()
+    for row in checked[0]:
+        learnt.add(row.question)
+    assert [row.question for row in checked[1] if learnt.find(row.question) is not None] == []
     text = (tmp_path / "a.jsonl").read_text(encoding="utf-8")
     others = {statement for name, statement in facts.items() if name not in kept}
     own = {facts[name] for name in kept if not any(facts[name] in other for other in others)}
