@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import adapters, audit, data, doctor, guardrails, keys, processes, release, serve, train
+from app.commands import (
+    adapters,
+    audit,
+    data,
+    doctor,
+    evaluate,
+    guardrails,
+    keys,
+    processes,
+    release,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Tailor-made assistants over one base model."
@@ -19,6 +31,7 @@ processes.add(app)
 serve.add(app)
 doctor.add(app)
 train.add(app)
+evaluate.add(app)
 
 
 def main() -> None:
