@@ -1,11 +1,13 @@
-"""What log-likelihoods of held-out answers say of a run, as the figures of card and report."""
+"""What log-likelihoods and rewards of held-out answers say of a run, as the figures of card and report."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from adapters.training.encoding import Encoded
+from adapters.training.judgements import EncodedJudgement
 from adapters.training.preferences import EncodedPair
 
 
@@ -42,3 +44,45 @@ def preference_figures(
         "held_out_loss": nats_per_token([chosen for chosen, _ in after], chosen_rows),
         "base_held_out_loss": nats_per_token([chosen for chosen, _ in before], chosen_rows),
     }
+
+
+def reward_figures(
+    judgements: Sequence[EncodedJudgement], rewards: Sequence[Sequence[float]]
+) -> dict[str, float]:
+    """What held-out judgements say of a reward model; `rewards`: by member, of all their answers in order.
+
+    `preference_accuracy`: share of the pairs whose chosen answer has the greater mean reward; `rank_correlation`:
+    Spearman's, of mean rewards and scores; each where there are such judgements. `disagreement`: the standard
+    deviation between the members, mean over the answers.
+    """
+    means = [statistics.fmean(of_answer) for of_answer in zip(*rewards, strict=True)]
+    spread = [statistics.pstdev(of_answer) for of_answer in zip(*rewards, strict=True)]
+    following = iter(means)
+    right: list[bool] = []
+    scored: list[tuple[float, float]] = []
+    for row in judgements:
+        if row.target is None:
+            right.append(next(following) > next(following))
+        else:
+            scored.append((next(following), row.target))
+    figures = {"disagreement": statistics.fmean(spread)} if len(rewards) > 1 else {}
+    if right:
+        figures["preference_accuracy"] = sum(right) / len(right)
+    if len(scored) > 1:
+        figures["rank_correlation"] = rank_correlation(*zip(*scored, strict=True))
+    return figures
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's: Pearson's correlation of the ranks, equal values sharing theirs. 0 where one never changes."""
+    try:
+        return statistics.correlation(_ranks(first), _ranks(second))
+    except statistics.StatisticsError:
+        return 0.0
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    places: dict[float, list[int]] = {}
+    for place, value in enumerate(sorted(values)):
+        places.setdefault(value, []).append(place)
+    return [statistics.fmean(places[value]) for value in values]

@@ -27,13 +27,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a method made: a PEFT adapter folder or a whole model folder, with what the report shows of it.
+    """What a method made: the folder of a PEFT adapter, a whole model or a reward model.
 
-    `figures`: single numbers by name. `curves`: name → (step, value) points. `privacy`: ε, δ and what they were
-    accounted with, where the method gives a guarantee. `loss`: what the curves' values are.
+    The report shows `figures`, single numbers by name, and `curves`, name → (step, value) points. `privacy`: ε, δ
+    and what they were accounted with, where the method gives a guarantee. `loss`: what the curves' values are.
     """
 
-    kind: Literal["adapter", "model"]
+    kind: Literal["adapter", "model", "reward"]
     folder: Path
     figures: Mapping[str, float]
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)

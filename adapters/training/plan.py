@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import orjson
 
 from adapters.served_base import decoder_shape
-from adapters.training.recipe import LowRank, Private, Recipe
+from adapters.training.low_rank import LowRank
+from adapters.training.recipe import Private, Recipe
 from adapters.training.start import Start
 
 _ACTIVATION_BYTES = 170

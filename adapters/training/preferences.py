@@ -93,18 +93,32 @@ def encode_pairs(
 
 
 def _encode_pair(tokenizer: Any, pair: Pair, max_tokens: int) -> EncodedPair:
-    asked = [{"role": role, "content": text} for role, text in pair.prompt]
-    prompt = tuple(tokenizer(render(tokenizer, asked, ask=True), add_special_tokens=False)["input_ids"])
+    prompt = prompt_ids(tokenizer, pair.prompt)
 
     def answered(name: str, text: str) -> Encoded:
         try:
-            row = encode(tokenizer, Conversation(pair.line, (*pair.prompt, ("assistant", text))))
-            if row.ids[: len(prompt)] != prompt:
-                raise ValueError("the prompt is split into other tokens than serving would send")
-            end = max(place for place, label in enumerate(row.labels, 1) if label != IGNORED)
-            ids = row.ids[:end]
-            return within(max_tokens, Encoded(ids, (IGNORED,) * len(prompt) + ids[len(prompt) :]))
+            return encode_answer(tokenizer, pair.prompt, text, max_tokens)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
     return EncodedPair(len(prompt), answered("chosen", pair.chosen), answered("rejected", pair.rejected))
+
+
+def prompt_ids(tokenizer: Any, prompt: Turns) -> tuple[int, ...]:
+    """The prompt as serving would send it, up to where the answer begins."""
+    asked = [{"role": role, "content": text} for role, text in prompt]
+    return tuple(tokenizer(render(tokenizer, asked, ask=True), add_special_tokens=False)["input_ids"])
+
+
+def encode_answer(tokenizer: Any, prompt: Turns, text: str, max_tokens: int) -> Encoded:
+    """The prompt and one answer to it, up to the token that ends the answer, which alone is learnt.
+
+    Raises ValueError where it is too long, or the template cannot say it.
+    """
+    asked = prompt_ids(tokenizer, prompt)
+    row = encode(tokenizer, Conversation(1, (*prompt, ("assistant", text))))
+    if row.ids[: len(asked)] != asked:
+        raise ValueError("the prompt is split into other tokens than serving would send")
+    end = max(place for place, label in enumerate(row.labels, 1) if label != IGNORED)
+    ids = row.ids[:end]
+    return within(max_tokens, Encoded(ids, (IGNORED,) * len(asked) + ids[len(asked) :]))

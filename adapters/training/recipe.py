@@ -7,23 +7,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from adapters.package import CONFIG, is_name
+from adapters.training.feedback import Reward
+from adapters.training.low_rank import LowRank
+from adapters.training.schedule import Schedule, Strict
 from guardrails.policy.yaml_source import read_yaml
 from guardrails.problem import PolicyProblem
 
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM can serve; other ranks train and are then refused by the engine."""
-Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-LINEAR: tuple[Module, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(_Strict):
+class Data(Strict):
     """What it learns from. Paths are from the recipe's folder."""
 
     train: Path
@@ -32,43 +26,6 @@ class Data(_Strict):
     """Put before a row without a system message: the assistant's own, so that training sees what serving sends."""
     max_tokens: Annotated[int, Field(ge=16, le=32768)] = 512
     """A longer row stops the run: cutting it would train on half an answer."""
-
-
-class Schedule(_Strict):
-    """How long and how fast, the same for every supervised method."""
-
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
-    epochs: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    max_steps: Annotated[int, Field(ge=1)] | None = None
-    """Ends earlier than the epochs would."""
-    batch: Annotated[int, Field(ge=1, le=1024)] = 4
-    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    checkpoint_every: Annotated[int, Field(ge=1)] = 50
-    """Steps; also how often the held-out rows are measured."""
-    patience: Annotated[int, Field(ge=1)] | None = None
-    """Stop after so many measurements without a lower held-out loss, and keep the best."""
-    gradient_checkpointing: bool = False
-    """Half the speed for much less memory."""
-
-
-class LowRank(Schedule):
-    """Low-rank adaptation, whatever it is learnt by: the base stays, a small adapter is made."""
-
-    rank: int = 16
-    alpha: Annotated[float, Field(gt=0)] = 32.0
-    rslora: bool = False
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    targets: tuple[Module, ...] = LINEAR
-
-    @model_validator(mode="after")
-    def _servable(self) -> Self:
-        if self.rank not in RANKS:
-            raise ValueError(f"rank {self.rank}: vLLM serves {', '.join(map(str, RANKS))}")
-        if not self.targets:
-            raise ValueError(f"targets is empty; name some of {', '.join(LINEAR)}")
-        return self
 
 
 class Lora(LowRank):
@@ -143,7 +100,7 @@ class Full(Schedule):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-5
 
 
-class Package(_Strict):
+class Package(Strict):
     """What becomes of an adapter that was learnt."""
 
     sign_with: Path | None = None
@@ -160,7 +117,7 @@ class Package(_Strict):
         return self
 
 
-class Gate(_Strict):
+class Gate(Strict):
     """Bars below which nothing is packaged."""
 
     max_held_out_loss: Annotated[float, Field(gt=0)] | None = None
@@ -168,9 +125,11 @@ class Gate(_Strict):
     min_gain: Annotated[float, Field(ge=0)] = 0.0
     """By how much the held-out loss has to fall from the base model's."""
     min_preference_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of the held-out pairs whose chosen answer gained on the rejected one; for dpo."""
+    """Share of the held-out pairs whose chosen answer gained on the rejected one; for dpo. For reward: has more."""
     min_reward_margin: float | None = None
     """Mean over the held-out pairs, see docs/training.md; for dpo."""
+    min_rank_correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Spearman's, of rewards and held-out scores; for reward."""
 
     @property
     def asked(self) -> bool:
@@ -178,7 +137,15 @@ class Gate(_Strict):
         return self != Gate()
 
 
-class Recipe(_Strict):
+_BARS = {
+    "min_preference_accuracy": ("dpo", "reward"),
+    "min_reward_margin": ("dpo",),
+    "min_rank_correlation": ("reward",),
+}
+"""Which methods have the figure."""
+
+
+class Recipe(Strict):
     """One run, whole."""
 
     name: str
@@ -186,7 +153,7 @@ class Recipe(_Strict):
     out: Path
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
-    method: Annotated[Lora | Private | Dpo | Full, Field(discriminator="kind")]
+    method: Annotated[Lora | Private | Dpo | Reward | Full, Field(discriminator="kind")]
     gate: Gate = Gate()
     package: Package = Package()
 
@@ -201,10 +168,11 @@ class Recipe(_Strict):
                 raise ValueError("method.patience needs data.held_out to measure on")
             if self.gate.asked:
                 raise ValueError("the gate needs data.held_out to measure on")
-        if self.method.kind != "dpo" and (
-            self.gate.min_preference_accuracy is not None or self.gate.min_reward_margin is not None
-        ):
-            raise ValueError("gate: min_preference_accuracy and min_reward_margin are for method.kind dpo")
+        for bar, kinds in _BARS.items():
+            if getattr(self.gate, bar) is not None and self.method.kind not in kinds:
+                raise ValueError(f"gate: {bar} is for method.kind {' and '.join(kinds)}")
+        if self.method.kind == "reward" and self.package != Package():
+            raise ValueError("package: a reward model is not an assistant's adapter; nothing serves it")
         if self.package.push_to is not None and self.method.kind == "full":
             raise ValueError(
                 "push_to: a fully tuned model is not an adapter; serve its folder with ATELIER_MODEL"

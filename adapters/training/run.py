@@ -21,8 +21,10 @@ from adapters.training.behaviour_record import record
 from adapters.training.card_writer import write_package
 from adapters.training.conversation import digest_of, read_conversations
 from adapters.training.encoding import Encoded, encode_all
+from adapters.training.feedback import Reward
+from adapters.training.judged_run import Judged, prepare_judgements, write_reward_card
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.methods import preference, private, supervised
+from adapters.training.methods import preference, private, reward, supervised
 from adapters.training.plan import Plan, make_plan, require
 from adapters.training.preferences import EncodedPair, encode_pairs, pairs_digest, read_pairs
 from adapters.training.privacy import Guarantee, check_unit, promise
@@ -61,6 +63,7 @@ class Prepared:
     """What a private run will have spent."""
     pairs: Pairs | None = None
     start: Start | None = None
+    judged: Judged | None = None
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -68,6 +71,9 @@ def prepare(recipe: Recipe) -> Prepared:
     tokenizer = AutoTokenizer.from_pretrained(recipe.base)
     if isinstance(recipe.method, Dpo):
         return _prepare_pairs(recipe, recipe.method, tokenizer)
+    if isinstance(recipe.method, Reward):
+        judged = prepare_judgements(recipe, recipe.method, tokenizer)
+        return Prepared(recipe, tokenizer, (), (), judged.digest, judged.plan, judged=judged)
     data = recipe.data
     train = read_conversations(data.train, data.system)
     kept = read_conversations(data.held_out, data.system) if data.held_out is not None else ()
@@ -127,6 +133,8 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
             result["privacy"] = dict(trained.privacy)
         if not below and trained.kind == "adapter":
             result["version"] = _package(prepared, trained)
+        if not below and trained.kind == "reward":
+            write_reward_card(trained.folder, recipe, prepared.data_digest, trained.figures)
         _report(prepared, trained, result, recipe_text)
         _write(finished, result)
         shutil.rmtree(recipe.out / "checkpoints", ignore_errors=True)
@@ -142,7 +150,7 @@ def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
         problems.append(f"held-out loss {loss:.3f} is above gate.max_held_out_loss {gate.max_held_out_loss}")
     if gate.min_gain > 0 and loss is not None and base is not None and base - loss < gate.min_gain:
         problems.append(f"held-out loss fell by {base - loss:.3f}, gate.min_gain is {gate.min_gain}")
-    for name in ("preference_accuracy", "reward_margin"):
+    for name in ("preference_accuracy", "reward_margin", "rank_correlation"):
         bar, value = getattr(gate, f"min_{name}"), figures.get(name)
         if bar is not None and value is not None and value < bar:
             problems.append(f"{name.replace('_', ' ')} {value:.3f} is below gate.min_{name} {bar:g}")
@@ -157,6 +165,10 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
         assert prepared.pairs is not None
         train, held_out = prepared.pairs.train, prepared.pairs.held_out
         return preference.train(job, recipe.method, prepared.tokenizer, train, held_out, tell)
+    if isinstance(recipe.method, Reward):
+        judged = prepared.judged
+        assert judged is not None
+        return reward.train(job, recipe.method, judged.plan.steps, judged.train, judged.held_out, tell)
     if isinstance(recipe.method, Private):
         assert prepared.promised is not None
         return private.train(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters.package import PackageFiles
 from adapters.served_base import BaseModel
-from adapters.training.recipe import RANKS
+from adapters.training.low_rank import RANKS
 from adapters.validation import Summary, validate
 from adapters.vllm_plugin.base_model import fingerprint, read_config
 

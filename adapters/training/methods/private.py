@@ -10,7 +10,6 @@ Not supported: several machines, packing, gradient checkpointing, early stopping
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from adapters.training.method import Job, Progress, Trained
 from adapters.training.methods.supervised import lora_config, save, write_failures_as_os_errors
 from adapters.training.privacy import Guarantee, History, kept
 from adapters.training.recipe import Private
+from adapters.training.schedule import learning_rate
 from adapters.training.secret_noise import SecretNoise, keep_key
 
 KEY, CHECKPOINT = "noise.key", "private.pt"
@@ -83,14 +83,6 @@ def train(
     folder = save(model._module, tokenizer, job, "adapter")
     curves = {"held out": state.held_out} if held_out else {}
     return Trained("adapter", folder, figures, curves, kept(promised, state.history).card())
-
-
-def learning_rate(settings: Private, step: int, steps: int) -> float:
-    """Rises over the warm-up's share of the steps, then falls as a cosine; the first step is not lost."""
-    warm = math.ceil(settings.warmup * steps)
-    if step < warm:
-        return settings.learning_rate * (step + 1) / warm
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def step(

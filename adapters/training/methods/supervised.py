@@ -29,8 +29,10 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 
 from adapters.training.encoding import Encoded
+from adapters.training.low_rank import LowRank
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.recipe import Full, Lora, LowRank, Schedule
+from adapters.training.recipe import Full, Lora
+from adapters.training.schedule import Schedule
 
 LAST_STEPS = 10
 """Whose mean is the training loss that is reported."""
@@ -215,13 +217,13 @@ def save(model: Any, tokenizer: Any, job: Job, kind: str) -> Path:
         tokenizer.save_pretrained(aside)
     else:
         (aside / "README.md").unlink(missing_ok=True)
-        _settle_config(aside / "adapter_config.json", job.base.name)
+        settle_config(aside / "adapter_config.json", job.base.name)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
     return folder
 
 
-def _settle_config(file: Path, base: str) -> None:
+def settle_config(file: Path, base: str) -> None:
     """The same bytes every time (PEFT keeps the modules in a set), and no path of this machine."""
     config = orjson.loads(file.read_bytes())
     config["base_model_name_or_path"] = base

@@ -79,6 +79,16 @@ class Run:
         return dict(json.loads((self.out / "result.json").read_text()))
 
 
+def train_all(python: Path, *commands: tuple[Run | str, ...]) -> list[tuple[int, str]]:
+    """Train several recipes one after the other in one process: exit code and what was printed, of each."""
+    each = [[str(part.recipe) if isinstance(part, Run) else part for part in parts] for parts in commands]
+    done = subprocess.run(
+        [str(python), "-m", "tests.adapters.training.train_all", json.dumps(each)],
+        check=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    return [(code, printed) for code, printed in json.loads(done.stdout)]
+
+
 def environment() -> dict[str, str]:
     """Wide enough that no message is broken; one thread, as several wait for each other on a busy machine."""
     return os.environ | {"COLUMNS": "250", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
