@@ -30,6 +30,8 @@ class Bar:
         """See `adapters.training.method.Progress`."""
         if "loss" in figures:
             self._shown = f"loss {figures['loss']:.3f}"
+        if "answered" in figures:
+            self._shown = "answering questions"
         self._progress.update(self._task, completed=done, total=total, figures=self._shown)
 
 

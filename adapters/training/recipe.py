@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from adapters.package import CONFIG, is_name
+from adapters.training.evaluation.bars import Evaluate
 from adapters.training.feedback import Reward
 from adapters.training.low_rank import LowRank
 from adapters.training.schedule import Schedule, Strict
@@ -155,6 +156,7 @@ class Recipe(Strict):
     data: Data
     method: Annotated[Lora | Private | Dpo | Reward | Full, Field(discriminator="kind")]
     gate: Gate = Gate()
+    evaluate: Evaluate | None = None
     package: Package = Package()
 
     @model_validator(mode="after")
@@ -179,10 +181,16 @@ class Recipe(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _answers(self) -> Recipe:
+        if self.evaluate is not None and self.method.kind in {"quantise", "reward"}:
+            raise ValueError(f"evaluate: what {self.method.kind} makes is not asked questions")
+        return self
+
     def digest(self) -> str:
         """sha256 (hex) of what shapes the result; not of where it is written, nor of the data's content."""
         shaping = self.model_dump(
-            mode="json", exclude={"out": True, "base": True, "package": True, "gate": True}
+            mode="json", exclude={"out": True, "base": True, "package": True, "gate": True, "evaluate": True}
         )
         shaping["method"].pop("start_from", None)  # a path; the card names the adapter by its content
         shaping["data"] = {key: shaping["data"][key] for key in ("system", "max_tokens")}
@@ -217,6 +225,10 @@ def read_recipe(path: Path) -> Recipe:
         }
     )
     files = {"data.train": data.train, "data.held_out": data.held_out, "package.sign_with": package.sign_with}
+    if recipe.evaluate is not None:
+        moved = recipe.evaluate.moved(whole)
+        recipe = recipe.model_copy(update={"evaluate": moved})
+        files |= {"evaluate.questions": moved.questions, "evaluate.general": moved.general}
     if isinstance(method, Dpo) and method.start_from is not None:
         files["method.start_from"] = method.start_from / CONFIG
     for field, file in files.items():

@@ -21,6 +21,7 @@ from adapters.training.behaviour_record import record
 from adapters.training.card_writer import write_package
 from adapters.training.conversation import digest_of, read_conversations
 from adapters.training.encoding import Encoded, encode_all
+from adapters.training.evaluation import trained as evaluation
 from adapters.training.feedback import Reward
 from adapters.training.judged_run import Judged, prepare_judgements, write_reward_card
 from adapters.training.method import Job, Progress, Trained
@@ -64,10 +65,20 @@ class Prepared:
     pairs: Pairs | None = None
     start: Start | None = None
     judged: Judged | None = None
+    asked: evaluation.Asked | None = None
 
 
 def prepare(recipe: Recipe) -> Prepared:
     """Read and check the data against the model. Raises BadRows, TooLittle, NotServable, ValueError, OSError."""
+    prepared = _prepare(recipe)
+    asked = evaluation.read_asked(recipe, prepared.tokenizer)
+    if asked is None:
+        return prepared
+    plan = replace(prepared.plan, more=(*prepared.plan.more, *asked.lines()))
+    return replace(prepared, plan=plan, asked=asked)
+
+
+def _prepare(recipe: Recipe) -> Prepared:
     tokenizer = AutoTokenizer.from_pretrained(recipe.base)
     if isinstance(recipe.method, Dpo):
         return _prepare_pairs(recipe, recipe.method, tokenizer)
@@ -120,6 +131,11 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
         started = time.monotonic()
         trained = _train(prepared, tell)
         below = gate_problems(recipe, trained.figures)
+        evaluated = None
+        if prepared.asked is not None:
+            evaluated = evaluation.evaluate(prepared.asked, recipe, trained, prepared.tokenizer, tell)
+            trained = replace(trained, figures={**trained.figures, **evaluated.figures})
+            below += evaluated.below
         result: dict[str, Any] = {
             "name": recipe.name,
             "kind": trained.kind,
@@ -129,6 +145,8 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
             "passed": not below,
             "below": below,
         }
+        if evaluated is not None:
+            result["bars"] = [asdict(one) for one in evaluated.bars]
         if trained.privacy is not None:
             result["privacy"] = dict(trained.privacy)
         if not below and trained.kind == "adapter":
@@ -213,6 +231,8 @@ def _report(prepared: Prepared, trained: Trained, result: Mapping[str, Any], rec
     facts: Sequence[tuple[str, str]] = [
         *prepared.plan.lines(),
         *((f"privacy: {name}", str(value)) for name, value in (trained.privacy or {}).items()),
+        *(("bar", one["text"]) for one in result.get("bars", ())),
+        *((("evaluation", f"{evaluation.PAGE}, {evaluation.RECORD}"),) if prepared.asked is not None else ()),
         ("base", prepared.recipe.base.name),
         ("data digest", prepared.data_digest),
         ("recipe digest", prepared.recipe.digest()),
@@ -245,7 +265,7 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _same_run(prepared: Prepared) -> None:
-    """What lies in the folder must come from the same recipe, data and base, else resuming would mix two runs."""
+    """What lies in the folder must come from the same recipe, data, base and questions, else two runs would mix."""
     recipe = prepared.recipe
     identity = {
         "recipe": recipe.digest(),
@@ -253,12 +273,13 @@ def _same_run(prepared: Prepared) -> None:
         "base": fingerprint(recipe.base),
         "plan": asdict(prepared.plan)["steps"],
         **({} if prepared.start is None else {"start": prepared.start.digest}),
+        **({} if prepared.asked is None else {"evaluate": prepared.asked.identity()}),
     }
     file = recipe.out / _IDENTITY
     if file.exists() and orjson.loads(file.read_bytes()) != identity:
         raise RunRefused(
-            f"{recipe.out} holds a run of another recipe, other data, or another base or start; name another folder "
-            "in out, or remove this one"
+            f"{recipe.out} holds a run of another recipe, other data or questions, or another base or start; name "
+            "another folder in out, or remove this one"
         )
     _write(file, identity)
 

@@ -23,10 +23,10 @@ KeyOption = typer.Option(
 )
 
 
-def fail(message: str) -> NoReturn:
-    """Say what is wrong and stop with status 1."""
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Say what is wrong and stop with `status`."""
     err.print(f"[red]error:[/red] {message}", soft_wrap=True, highlight=False)
-    raise typer.Exit(1)
+    raise typer.Exit(status)
 
 
 def read_settings() -> Settings:

@@ -130,6 +130,30 @@ def synthesise(
 
 
 @app.command()
+def ground(
+    questions: Path = typer.Argument(..., help="Labelled questions, as `atelier evaluate` takes them."),
+    policy: Path = typer.Option(..., help="Policy folder whose documents are looked up."),
+    target: Path = typer.Option(..., "--out", help="JSON lines to write."),
+    today: datetime | None = typer.Option(
+        None, formats=["%Y-%m-%d"], help="The day whose documents are in force. Default: today."
+    ),
+) -> None:
+    """Write questions as the gateway asks its engine: each with the facts looked up for it, for a recipe's gate."""
+    from adapters.training.evaluation.grounded_questions import ground as write  # noqa: PLC0415 - loads the retrieval
+    from adapters.training.evaluation.question_file import read_questions  # noqa: PLC0415
+
+    try:
+        done = write(read_questions(questions), policy, _day(today), target)
+    except (PolicyProblem, ValueError, OSError) as error:
+        fail(escape(str(error)))
+    out.print(f"{done.written} questions to {target}", highlight=False)
+    if done.fixed:
+        told = ", ".join(f"{reason} {count}" for reason, count in done.fixed.items())
+        out.print(f"{sum(done.fixed.values())} left out, which no engine is asked: {told}", highlight=False)
+    out.print(f"sha256 {done.digest}", highlight=False)
+
+
+@app.command()
 def check(
     file: Path = typer.Argument(..., help="JSON lines in any of the shapes."),
     policy: Path = typer.Option(..., help="Policy folder; its documents are the truth."),

@@ -28,7 +28,7 @@ from adapters.training.evaluation.judging import Answer, Judge
 from adapters.training.evaluation.page import page
 from adapters.training.evaluation.question_file import QuestionFile, read_questions
 from adapters.training.evaluation.wording import difference_text, score_rows
-from app.commands.client import KeyOption, UrlOption, connect, err, out
+from app.commands.client import KeyOption, UrlOption, connect, err, fail, out
 from app.commands.contenders import Contender, Server, ServerProblem, Terms, ask_in_turn, find_contenders
 
 
@@ -112,8 +112,7 @@ def evaluate(
 
 def _refuse(message: str) -> NoReturn:
     """Say what is wrong and stop with status 2."""
-    err.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
-    raise typer.Exit(2)
+    fail(escape(message), 2)
 
 
 def _named(models: Sequence[str]) -> list[tuple[str, str]]:

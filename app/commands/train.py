@@ -17,6 +17,8 @@ from guardrails.problem import PolicyProblem
 
 TRAINER = Path(".venv-trainer/bin/python")
 NAMED_BY = "ATELIER_TRAINER_PYTHON"
+WRONG = 2
+"""The status for wrong input, as the trainer's own; 1 is a result below its bars."""
 
 
 def add(app: typer.Typer) -> None:
@@ -33,16 +35,17 @@ def train(
     try:
         read = read_recipe(recipe)
     except PolicyProblem as problem:
-        fail(str(problem))
+        fail(str(problem), WRONG)
     python = Path(os.environ.get(NAMED_BY, str(TRAINER)))
     if not python.is_file():
         fail(
-            f"{python} is not there: run `make trainer` in Atelier's folder, or name its Python in {NAMED_BY}."
+            f"{python} is not there: run `make trainer` in Atelier's folder, or name its Python in {NAMED_BY}.",
+            WRONG,
         )
     command = [str(python), "-m", "adapters.training", str(recipe)] + (["--dry-run"] if dry_run else [])
     code = subprocess.run(command, check=False).returncode
     if code != 0:
-        sys.exit(code if code > 0 else 2)
+        sys.exit(code if code > 0 else WRONG)
     if push and not dry_run and read.package.push_to is not None:
         _push(read)
 

@@ -18,7 +18,9 @@ _LONGEST = 200_000
 
 @dataclass(frozen=True, slots=True)
 class QuestionFile:
-    """`rows`: as `guardrails.evaluation.questions.judge` takes them. `digest`: sha256 (hex) of the file."""
+    """`rows`: as `guardrails.evaluation.questions.judge` takes them, each with its `line`. `digest`: sha256 (hex) of
+    the file.
+    """
 
     name: str
     rows: tuple[Mapping[str, Any], ...]
@@ -70,7 +72,7 @@ def _row(value: Any, number: int) -> dict[str, Any]:
     for name in ("id", "lang", "type"):
         if not isinstance(value.get(name, ""), str):
             raise ValueError(f"`{name}` must be a text")
-    return {**value, "id": value.get("id") or f"line {number}"}
+    return {**value, "id": value.get("id") or f"line {number}", "line": number}
 
 
 def _check_messages(messages: Any) -> None:

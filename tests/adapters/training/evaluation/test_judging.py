@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from adapters.training.data.policy_source import PolicySource, read_policy
 from adapters.training.evaluation.comparison import Part, compare
 from adapters.training.evaluation.fixed_replies import ENDS, FixedReplies
 from adapters.training.evaluation.judging import Answer, Judge, Judged
 from adapters.training.evaluation.page import page
-from adapters.training.evaluation.question_file import QuestionFile
+from adapters.training.evaluation.question_file import QuestionFile, read_questions
 from adapters.training.evaluation.scores import difference_of, scores_of
+from app.cli import app
 from guardrails.policy.replies import LANGUAGES
 
 TELECOM = Path("tests/guardrails/second_company/policy")
@@ -103,3 +106,28 @@ def test_the_page_holds_no_foreign_markup(judge: Judge) -> None:
     assert "<script" not in shown and "&lt;script" in shown
     assert "questions that not all got right" in shown
     assert "questions that not all got right" not in page("t", [part], [], answers=False)
+
+
+def test_questions_bring_the_facts_a_gateway_would_look_up(tmp_path: Path) -> None:
+    asked, target = tmp_path / "asked.jsonl", tmp_path / "grounded.jsonl"
+    rows = [
+        row("和风卡的月费是多少？", "49元", id="fee"),
+        row("我要转人工", expect="handoff", id="person"),
+        row("长风卡的月费是多少？", "89元", id="other"),
+    ]
+    asked.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows), encoding="utf-8")
+    (tmp_path / "policy/knowledge").mkdir(parents=True)
+    (tmp_path / "policy/knowledge/fees.md").write_text(
+        "# 套餐资费\n\n| 套餐名称 | 月费 |\n|---|---|\n| 和风卡 | 49元 |\n| 长风卡 | 89元 |\n",
+        encoding="utf-8",
+    )
+    words = ["--policy", str(tmp_path / "policy"), "--out", str(target), "--today", "2026-11-25"]
+    shown = CliRunner().invoke(app, ["data", "ground", str(asked), *words])
+    assert shown.exit_code == 0, shown.output
+    assert "2 questions" in shown.output and "handoff 1" in shown.output
+    grounded = read_questions(target)
+    assert [one["id"] for one in grounded.rows] == ["fee", "other"]
+    for at, value in enumerate(("49元", "89元")):
+        system, user = grounded.messages(at)
+        assert system["role"] == "system" and value in user["content"]
+        assert grounded.rows[at]["must_include"] == [[value]]
