@@ -285,7 +285,8 @@ class Turns:
         exchange.closed = True
         outcome = "ok" if status == 200 else code
         self._settle(exchange, code)
-        measure(exchange, self._metrics, status, code)
+        # Counting need not hold up the answer: it follows in this turn of the loop, before any other request.
+        asyncio.get_running_loop().call_soon(measure, exchange, self._metrics, status, code)
         if exchange.key is not None:
             # Last: a full spool raises, and then the slot must be free already.
             self._audit.record(audit_event(exchange, outcome))
