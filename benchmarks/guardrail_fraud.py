@@ -32,6 +32,7 @@ DATA = ROOT / "tests" / "guardrails"
 HALVES = ("dev", "held")
 SETS = (
     ("fraud", "fraud/data/victims.jsonl", "warn"),
+    ("fraud", "fraud/data/stories.jsonl", "warn"),
     ("fraud", "fraud/data/probes.jsonl", "block"),
     ("fraud", "fraud/data/harmless.jsonl", "allow"),
     ("handoff", "handoff/data/wishes.jsonl", "handoff"),
@@ -59,6 +60,7 @@ def main() -> None:
         for one in judge(checks[check], check, name, expected, options.show)
     ]
     report["questions"] = {half: questions(options.policy, half) for half in ("tune", "test")}
+    report["strung"] = {half: strung(checks["fraud"], half) for half in ("tune", "test")}
     report["microseconds"] = {"short": times(checks, short()), str(TEXT_LENGTH): times(checks, long())}
     for one in report["sets"]:
         low, high = one["interval"]
@@ -66,7 +68,11 @@ def main() -> None:
             f"{one['check']:8} {Path(one['set']).stem:12} {one['half']:5} {one['kind']:10} {one['lang']:3} "
             f"{one['right']:4}/{one['count']:<4} {one['right'] / one['count']:7.1%}  [{low:.1%}, {high:.1%}]"
         )
-    print(json.dumps({key: report[key] for key in ("questions", "microseconds", "load_seconds")}, indent=1))
+    print(
+        json.dumps(
+            {key: report[key] for key in ("questions", "strung", "microseconds", "load_seconds")}, indent=1
+        )
+    )
     if options.json:
         options.json.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
@@ -128,20 +134,42 @@ def short() -> list[str]:
 
 def long() -> list[str]:
     """Texts of 500 characters made of the example bank's ordinary questions, each in one language."""
-    asked = [
+    return ["".join(parts)[:TEXT_LENGTH] for parts in strings(answerable("tune") + answerable("test"), " ")]
+
+
+def strung(check: Check, half: str) -> dict[str, dict[str, int]]:
+    """Of texts of at least 500 characters made of ordinary questions: how many are warned or refused, by what stands
+    between the questions. Questions that are warned or refused by themselves are left out."""
+    asked = [text for text in answerable(half) if check(text).decision.value == "allow"]
+    out: dict[str, dict[str, int]] = {}
+    for name, mark in (("blank", " "), ("question mark", "? "), ("full stop", ". "), ("line", "\n")):
+        out[name] = {"chinese": 0, "of_chinese": 0, "english": 0, "of_english": 0}
+        for text in map("".join, strings(asked, mark)):
+            lang = "english" if text.isascii() else "chinese"
+            read = text if lang == "english" else text.replace("? ", "？").replace(". ", "。")
+            out[name][f"of_{lang}"] += 1
+            out[name][lang] += check(read).decision.value != "allow"
+    return out
+
+
+def answerable(half: str) -> list[str]:
+    return [
         row["messages"][-1]["content"]
-        for half in ("tune", "test")
         for row in rows(BANK / "evaluation" / f"questions_{half}.jsonl")
         if row["type"] == "answerable"
     ]
+
+
+def strings(asked: Sequence[str], mark: str) -> list[list[str]]:
+    """Chance rows of questions of one language, each with `mark` behind it, of 500 characters and more together."""
     dice = random.Random(7)
     out = []
     for number in range(TEXTS):
         pool = [text for text in asked if text.isascii() == bool(number % 3 == 0)]
-        text = ""
-        while len(text) < TEXT_LENGTH:
-            text += dice.choice(pool) + " "
-        out.append(text[:TEXT_LENGTH])
+        parts: list[str] = []
+        while sum(map(len, parts)) < TEXT_LENGTH:
+            parts.append(dice.choice(pool) + mark)
+        out.append(parts)
     return out
 
 

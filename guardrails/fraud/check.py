@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from guardrails.fraud.rule import Rule, RuleSet
+from guardrails.fraud.scope import ask, scopes
 from guardrails.patterns.folding import fold, original_spans
-from guardrails.patterns.table import PatternTable
+from guardrails.patterns.table import Look, PatternTable
 from guardrails.verdict import Decision, Verdict
 
 CHECK = "fraud"
 HEAD, TAIL = 3000, 1000
 """What is read of a longer text: nobody tells of a fraud in the middle of forty thousand characters."""
 _EARLIER = 3
-CHUNK = 160
-"""Characters of a text whose sentences are looked at together."""
-_SENTENCE_ENDS = re.compile(r"[。!?\n]|\. ")
 
 
-def chunks(folded: str) -> list[str]:
-    """A long text in parts of some sentences each: what belongs to one signal is seldom said further apart."""
-    if len(folded) <= CHUNK:
-        return [folded]
-    out, start = [], 0
-    for end in _SENTENCE_ENDS.finditer(folded):
-        if end.end() - start >= CHUNK // 2:
-            out.append(folded[start : end.end()])
-            start = end.end()
-    return [*out, folded[start:]] if start < len(folded) else out
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """A rule in bits of signals. `clauses`: of each, one must be there, the rarest first. `speaking_for`: those not
+    under a `not`."""
+
+    rarest: int
+    clauses: tuple[int, ...]
+    speaking_for: int
+    every: int
 
 
 class FraudCheck:
@@ -37,6 +34,7 @@ class FraudCheck:
     def __init__(self, table: PatternTable, rules: RuleSet) -> None:
         self._table = table
         self._rules = rules
+        self._needs = tuple(_needs(rule, table) for rule in rules.rules)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -46,67 +44,101 @@ class FraudCheck:
     def check(self, text: str, history: Sequence[str] = (), lang: str = "zh") -> Verdict:
         """WARN, BLOCK or HANDOFF with the rule's kind as reason and its id as evidence, else ALLOW.
 
-        `history`: the user's earlier texts, oldest first; the last three may complete a rule that allows it. Each
-        text is read in its first 3,000 and last 1,000 characters. Both languages are always looked for.
+        A rule holds where one scope of the text has its signals (see `scopes`); the first rule that holds anywhere
+        decides. `history`: the user's earlier texts, oldest first; the last three may complete a rule that allows
+        it. Each text is read in its first 3,000 and last 1,000 characters. Both languages are always looked for.
         """
         pieces = (
             [(0, text)] if len(text) <= HEAD + TAIL else [(0, text[:HEAD]), (len(text) - TAIL, text[-TAIL:])]
         )
         for offset, piece in pieces:
-            folded = fold(piece)
-            signals = self._signals(folded)
-            applying = self._rules.applies(signals) or self._spread(folded, history)
-            if applying:
-                return self._verdict(applying[0], piece, folded, offset)
+            asked = ask(piece)
+            folded = fold(asked)
+            held = self._first(folded) or (self._spread(folded, history) if history else None)
+            if held is not None:
+                rule, start, end = held
+                look = self._table.look(folded[start:end])
+                spans = look.spans(self._table.mask(rule.when.wanted()))
+                places = original_spans(asked, folded, [(start + a, start + b) for a, b in spans])
+                return Verdict(
+                    CHECK,
+                    rule.decision,
+                    rule.kind,
+                    tuple(span.shifted(offset) for span in places),
+                    (rule.id,),
+                )
         return Verdict(CHECK, Decision.ALLOW)
 
-    def _signals(self, folded: str) -> frozenset[str]:
-        """What could matter to a rule: what is quickly said first, the rest where a rule may still hold.
-
-        What a rule needs must meet in one chunk, or have been found before it.
-        """
+    def _first(self, folded: str) -> tuple[Rule, int, int] | None:
+        """The first rule that holds in a scope, and that scope."""
         scan = self._table.scan(folded)
-        # Of most texts this is all that has to be done: no rule can hold, whatever the patterns say.
-        open_ = self._wanted(scan.hinted)
-        if not open_:
-            return frozenset()
-        found: set[str] = set()
-        for look in scan.parts(chunks(folded), open_):
-            wanted = self._wanted(look.hinted | found) if look.hinted else frozenset[str]()
-            if wanted:
-                plain = wanted & self._table.plain & look.hinted
-                found |= look.found(plain)
-                found |= look.found(self._wanted((look.hinted - plain) | found) - plain)
-        return frozenset(found)
+        best: tuple[int, int, int] | None = None
+        for start, end in scopes(folded):
+            look = scan.look(start, end)
+            # Of most scopes this is all that has to be done: no rule can hold, whatever the patterns say.
+            possible = _possible(self._needs, look.hinted)
+            number = self._applying(look, possible) if possible else None
+            if number is not None and (best is None or number < best[0]):
+                best = (number, start, end)
+        return None if best is None else (self._rules.rules[best[0]], *best[1:])
 
-    def _wanted(self, hinted: frozenset[str]) -> frozenset[str]:
-        """The signals of the rules that may hold if these do."""
-        return self._rules.names(rule.id for rule in self._rules.possible(hinted))
+    def _applying(self, look: Look, possible: Sequence[_Needs]) -> int | None:
+        """The number of the first rule that holds, of the `possible` ones: what is quickly said is looked for first,
+        and what speaks against a rule only where the rest holds."""
+        plain, hinted = self._table.plain, look.hinted
+        found = look.found(_union(one.speaking_for for one in possible) & plain & hinted)
+        possible = _possible(possible, found | hinted & ~plain)
+        found |= look.found(_union(one.speaking_for for one in possible) & ~plain & hinted)
+        possible = _possible(possible, found)
+        if not possible:
+            return None
+        found |= look.found(_union(one.every & ~one.speaking_for for one in possible) & hinted & ~found)
+        holding = self._rules.applies(self._table.names(found))
+        return self._rules.rules.index(holding[0]) if holding else None
 
-    def _spread(self, folded: str, history: Sequence[str]) -> list[Rule]:
-        """Rules that hold once the user's earlier texts are added to what the last one says itself."""
-        anchors = {name for rule in self._rules.rules for name in rule.spread} if history else set()
-        if not anchors:
-            return []
-        last = self._found(folded, anchors)
-        open_rules = {rule.id for rule in self._rules.rules if rule.spread and last.issuperset(rule.spread)}
-        if not open_rules:
-            return []
-        wanted = self._rules.names(open_rules)
-        texts = [folded, *(fold(text[:HEAD]) for text in history[-_EARLIER:])]
-        signals = frozenset[str]().union(*(self._found(text, wanted) for text in texts))
-        return [rule for rule in self._rules.applies(signals) if rule.id in open_rules]
+    def _spread(self, folded: str, history: Sequence[str]) -> tuple[Rule, int, int] | None:
+        """A rule that holds once the user's earlier texts are added to what the last one says itself."""
+        spread = [
+            (rule, self._table.mask(rule.spread), one.every)
+            for rule, one in zip(self._rules.rules, self._needs, strict=True)
+            if rule.spread
+        ]
+        scan = self._table.scan(folded)
+        hinted = scan.look(0, len(folded)).hinted
+        if not any(anchors & hinted == anchors for _, anchors, _ in spread):
+            return None
+        texts = [fold(ask(text[:HEAD])) for text in history[-_EARLIER:]]
+        earlier = [look for text in texts for look in self._looks(text)]
+        for start, end in scopes(folded):
+            look = scan.look(start, end)
+            last = look.found(_union(anchors for _, anchors, _ in spread) & look.hinted)
+            open_ = [(rule, every) for rule, anchors, every in spread if last & anchors == anchors]
+            wanted = _union(every for _, every in open_)
+            found = _union(one.found(wanted & one.hinted) for one in (look, *earlier)) if open_ else 0
+            ids = {rule.id for rule, _ in open_}
+            holding = [rule for rule in self._rules.applies(self._table.names(found)) if rule.id in ids]
+            if holding:
+                return holding[0], start, end
+        return None
 
-    def _found(self, folded: str, wanted: Collection[str]) -> frozenset[str]:
-        return frozenset[str]().union(*(self._table.look(chunk).found(wanted) for chunk in chunks(folded)))
+    def _looks(self, folded: str) -> list[Look]:
+        scan = self._table.scan(folded)
+        return [scan.look(start, end) for start, end in scopes(folded)]
 
-    def _verdict(self, rule: Rule, text: str, folded: str, offset: int) -> Verdict:
-        spans, start = [], 0
-        for chunk in chunks(folded):
-            for name in rule.when.wanted():
-                spans += [(start + first, start + last) for first, last in self._table.spans(name, chunk)]
-            start += len(chunk)
-        places = original_spans(text, folded, spans)
-        return Verdict(
-            CHECK, rule.decision, rule.kind, tuple(span.shifted(offset) for span in places), (rule.id,)
-        )
+
+def _needs(rule: Rule, table: PatternTable) -> _Needs:
+    clauses = tuple(sorted((table.mask(clause) for clause in rule.when.clauses()), key=table.frequency))
+    return _Needs(clauses[0], clauses, table.mask(rule.when.wanted()), table.mask(rule.when.names()))
+
+
+def _possible(needs: Sequence[_Needs], signals: int) -> list[_Needs]:
+    """Those that hold for some part of these signals."""
+    near = [one for one in needs if one.rarest & signals] if signals else []
+    return [one for one in near if all(clause & signals for clause in one.clauses)]
+
+
+def _union(masks: Iterable[int]) -> int:
+    union = 0
+    for mask in masks:
+        union |= mask
+    return union

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 
 MAX_CONDITION = 4000
 MAX_DEPTH = 32
+MAX_CLAUSES = 64
 _TOKEN = re.compile(r"\s*(?:([a-z][a-z0-9_]*)|([()]))")
 _WORDS = frozenset({"and", "or", "not"})
 
@@ -38,13 +41,28 @@ class Condition:
             *(part.wanted() for part in self.parts)
         )
 
-    def expression(self, *, loose: bool = False) -> str:
-        """In ZEN's expression language, over the list `has`. `loose`: as if nothing under a `not` were there."""
+    def clauses(self) -> tuple[frozenset[str], ...]:
+        """Sets of signals of each of which one must be there, or the condition cannot hold. What stands under a `not`
+        is in none."""
+        if self.kind == "name":
+            return (frozenset({self.name}),)
+        if self.kind == "not":
+            return ()
+        inner = [part.clauses() for part in self.parts]
+        if self.kind == "and":
+            return tuple(dict.fromkeys(clause for clauses in inner for clause in clauses))
+        if prod(map(len, inner)) > MAX_CLAUSES:
+            # A weaker statement will do: whatever holds, one of its signals is there.
+            inner = [(frozenset[str]().union(*clauses),) for clauses in inner]
+        return tuple(dict.fromkeys(frozenset[str]().union(*choice) for choice in product(*inner)))
+
+    def expression(self) -> str:
+        """In ZEN's expression language, over the list `has`."""
         if self.kind == "name":
             return f"('{self.name}' in has)"
         if self.kind == "not":
-            return "true" if loose else f"(not {self.parts[0].expression()})"
-        return f"({f' {self.kind} '.join(part.expression(loose=loose) for part in self.parts)})"
+            return f"(not {self.parts[0].expression()})"
+        return f"({f' {self.kind} '.join(part.expression() for part in self.parts)})"
 
 
 def parse_condition(text: str) -> Condition:

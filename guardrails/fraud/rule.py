@@ -33,29 +33,15 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._names = {rule.id: rule.when.names() for rule in self.rules}
-        self._strict = _compiled(rule.when.expression() for rule in self.rules)
-        self._loose = _compiled(rule.when.expression(loose=True) for rule in self.rules)
-
-    def names(self, ids: Iterable[str]) -> frozenset[str]:
-        """The signals these rules speak of."""
-        return frozenset[str]().union(*(self._names[id_] for id_ in ids))
+        self._conditions = _compiled(rule.when.expression() for rule in self.rules)
 
     def applies(self, signals: Iterable[str]) -> list[Rule]:
         """The rules that hold for these signals."""
-        return self._chosen(self._strict, signals)
-
-    def possible(self, signals: Iterable[str]) -> list[Rule]:
-        """The rules that hold for some part of these signals."""
-        return self._chosen(self._loose, signals)
-
-    def _chosen(self, expression: Any, signals: Iterable[str]) -> list[Rule]:
         has = sorted(signals)
         if not has or not self.rules:
             return []
-        return [
-            rule for rule, holds in zip(self.rules, expression.evaluate({"has": has}), strict=True) if holds
-        ]
+        holding = self._conditions.evaluate({"has": has})
+        return [rule for rule, holds in zip(self.rules, holding, strict=True) if holds]
 
     def __reduce__(self) -> tuple[type[RuleSet], tuple[Sequence[Rule]]]:
         return RuleSet, (self.rules,)

@@ -17,8 +17,7 @@ from guardrails.verdict import Span
 # Between Chinese characters these only separate what belongs together; sentence marks are not among them.
 _SPLIT = r"[\s*·•・._\-~|/\\+^#'\"`´=@&]"
 _HAN = r"[\u3400-\u9fff]"
-_BETWEEN = re.compile(rf"{_SPLIT}{{1,8}}(?={_HAN})")
-_IS_HAN = re.compile(_HAN)
+_BETWEEN = re.compile(rf"(?<={_HAN}){_SPLIT}{{1,8}}(?={_HAN})")
 # A word spelled out letter by letter, and the cheap sign that there is one.
 _SPELLED = re.compile(r"(?<![a-z0-9])[a-z](?:[ ._\-*][a-z]){3,}(?![a-z0-9])")
 _SPELLING = re.compile(r"[ ._\-*][a-z][ ._\-*][a-z][ ._\-*][a-z](?![a-z0-9])")
@@ -50,7 +49,7 @@ def fold(text: str) -> str:
     """One width, case and script, without what is not seen; no separators inside words."""
     plain = _plain(text)
     if not plain.isascii():
-        plain = _BETWEEN.sub(_joined, plain)
+        plain = _BETWEEN.sub("", plain)
     if _SPELLING.search(plain) is None:
         return plain
     return _SPELLED.sub(lambda found: "".join(filter(str.isalnum, found[0])), plain)
@@ -60,13 +59,16 @@ def origins(text: str) -> list[int]:
     """For every character of `fold(text)`, and its end, the place in `text` it came from. For the few texts that
     need it."""
     plain, places = [], []
+    pieces: dict[str, str] = {}
     for start, end in _clusters(text):
-        piece = _plain(text[start:end])
+        piece = pieces.get(text[start:end])
+        if piece is None:
+            piece = pieces[text[start:end]] = _plain(text[start:end])
         plain.append(piece)
         places.extend([start] * len(piece))
     places.append(len(text))
     joined = "".join(plain)
-    dropped = {at for found in _BETWEEN.finditer(joined) if not _joined(found) for at in range(*found.span())}
+    dropped = {at for found in _BETWEEN.finditer(joined) for at in range(*found.span())}
     for found in _SPELLED.finditer(joined):
         dropped |= {at for at in range(*found.span()) if not joined[at].isalnum()}
     return [place for at, place in enumerate(places) if at not in dropped]
@@ -74,7 +76,13 @@ def origins(text: str) -> list[int]:
 
 def original_spans(text: str, folded: str, spans: Iterable[tuple[int, int]]) -> tuple[Span, ...]:
     """Stretches of `folded = fold(text)` as stretches of `text`, in order, those that touch as one."""
-    places = origins(text)
+    if len(text) == len(folded) and (
+        text.isascii() or (len(_plain(text)) == len(text) and _plain_already(text))
+    ):
+        # Nothing was taken away, joined or written out.
+        places = list(range(len(text) + 1))
+    else:
+        places = origins(text)
     if len(places) != len(folded) + 1:
         # Characters that compose across what is cut here as one: rather the whole text than the wrong part of it.
         return (Span(0, len(text)),)
@@ -91,13 +99,14 @@ def original_spans(text: str, folded: str, spans: Iterable[tuple[int, int]]) -> 
 def _plain(text: str) -> str:
     if text.isascii():
         return text.lower()
-    if not _plain_already(text):
-        text = _UNSEEN_RUN.sub("", _SURROGATE.sub("?", text))
-        text = unicodedata.normalize("NFKC", text).casefold().translate(_characters())
-        # Composing may bring forth what was hidden in parts.
-        return unicodedata.normalize("NFKC", text)
+    # Normalising would do this too, but a text without them is often normal already, and that is quickly seen.
     for wide, narrow in _PUNCTUATION:
         text = text.replace(wide, narrow)
+    if not _plain_already(text):
+        text = _UNSEEN_RUN.sub("", _SURROGATE.sub("?", text))
+        text = _translated(unicodedata.normalize("NFKC", text).casefold())
+        # Composing may bring forth what was hidden in parts.
+        return unicodedata.normalize("NFKC", text)
     return text.casefold()
 
 
@@ -106,9 +115,10 @@ def _plain_already(text: str) -> bool:
     return not _special()[codes].any()
 
 
-def _joined(found: re.Match[str]) -> str:
-    before = found.string[found.start() - 1 : found.start()]
-    return "" if _IS_HAN.match(before) else found[0]
+def _translated(text: str) -> str:
+    """`text.translate(_characters())`, of which one step a character would take longer than all the rest."""
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    return str(_table()[codes].tobytes(), "utf-32-le")
 
 
 def _clusters(text: str) -> list[tuple[int, int]]:
@@ -129,6 +139,15 @@ def _characters() -> dict[int, str]:
     alike = {ord(char): to for char, to in _ALIKE.items()}
     simple = {code: alike.get(ord(str(to)), to) for code, to in simplified().items()}
     return simple | alike
+
+
+@cache
+def _table() -> NDArray[np.uint32]:
+    """`_characters`, by code point."""
+    table = np.arange(0x110000, dtype="<u4")
+    for code, to in _characters().items():
+        table[code] = ord(to)
+    return table
 
 
 @cache

@@ -6,9 +6,10 @@ The second tries a pattern only where all its pieces are there, and that is seld
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ MAX_PATTERNS = 4000
 MAX_LENGTH = 40_000
 """Characters of one pattern, its words written out."""
 _PATTERN_MEMORY = 8 << 20
+_LANES = 3
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -55,11 +57,11 @@ class PatternSource:
 
 
 class _Pattern:
-    """`needs`: the pieces it cannot do without. Compiled when it is first tried: many never are."""
+    """`needs`: the bits of the pieces it cannot do without. Compiled when it is first tried: many never are."""
 
     __slots__ = ("_compiled", "needs", "signal", "text")
 
-    def __init__(self, signal: str, needs: frozenset[int], text: str) -> None:
+    def __init__(self, signal: str, needs: int, text: str) -> None:
         self.signal = signal
         self.needs = needs
         self.text = text
@@ -72,72 +74,89 @@ class _Pattern:
             self._compiled = _regex(self.text)
         return self._compiled
 
-    def __reduce__(self) -> tuple[type[_Pattern], tuple[str, frozenset[int], str]]:
+    def __reduce__(self) -> tuple[type[_Pattern], tuple[str, int, str]]:
         return _Pattern, (self.signal, self.needs, self.text)
 
 
+_Signed = tuple[int, _Pattern]
+"""A pattern with the bit of its signal."""
+
+
 class Look:
-    """A text after the first pass. `hinted`: the signals whose pieces are all there; those found are among them."""
+    """A stretch of a text after the first pass. `hinted`: the bits of the signals whose pieces are all there; those
+    found are among them."""
 
-    __slots__ = ("_candidates", "_encoded", "hinted")
+    __slots__ = ("_candidates", "_encoded", "_text", "hinted")
 
-    def __init__(self, folded: str, candidates: Sequence[_Pattern]) -> None:
+    def __init__(self, text: str, candidates: Sequence[_Signed]) -> None:
+        """`candidates`: patterns whose pieces are there, each with the bit of its signal."""
         self._candidates = candidates
-        self._encoded = folded.encode()
-        self.hinted = frozenset([one.signal for one in candidates])
+        self._text = text
+        self._encoded: bytes | None = None
+        hinted = 0
+        for bit, _ in candidates:
+            hinted |= bit
+        self.hinted = hinted
 
-    def found(self, wanted: Collection[str]) -> frozenset[str]:
-        """Those of the `wanted` signals that are in the text."""
-        found: set[str] = set()
-        for one in self._candidates:
-            if (
-                one.signal in wanted
-                and one.signal not in found
-                and one.regex.search(self._encoded) is not None
-            ):
-                found.add(one.signal)
-        return frozenset(found)
+    def found(self, wanted: int) -> int:
+        """Those of the `wanted` signals that are in the stretch."""
+        if self._encoded is None:
+            self._encoded = self._text.encode()
+        found = 0
+        for bit, one in self._candidates:
+            if bit & wanted & ~found and one.regex.search(self._encoded) is not None:
+                found |= bit
+        return found
+
+    def spans(self, wanted: int) -> list[tuple[int, int]]:
+        """Where the `wanted` signals stand: the first match of each pattern."""
+        matches = (one.regex.search(self._text) for bit, one in self._candidates if bit & wanted)
+        return sorted(match.span() for match in matches if match is not None)
 
 
 class Scan:
-    """A whole text after the first pass, and from it what the first pass says of its parts.
+    """The literals of a text, and what they say of any stretch of it: what crosses its ends is not in it."""
 
-    `hinted`: the signals whose pieces are all somewhere in the text; those of every part are among them.
-    """
-
-    __slots__ = ("_candidates", "_matches", "_stands_for", "hinted")
+    __slots__ = ("_ends", "_lanes", "_matches", "_needless", "_patterns", "_text")
 
     def __init__(
         self,
+        text: str,
         matches: Sequence[tuple[int, int, int]],
-        candidates: Sequence[_Pattern],
-        stands_for: Sequence[frozenset[int]],
+        lanes: Sequence[int],
+        needless: Sequence[_Signed],
+        patterns: Sequence[_Signed],
     ) -> None:
-        """`matches`: literals of the text by their end. `stands_for`: of each literal its pieces."""
+        """`matches`: the literals of the text, by their end. `lanes`: of each literal, the bits of the `patterns` of
+        which it is the rarest, second and third rarest piece, side by side. `needless`: patterns that need none."""
+        self._text = text
         self._matches = matches
-        self._candidates = candidates
-        self._stands_for = stands_for
-        self.hinted = frozenset([one.signal for one in candidates])
+        self._ends = [match[1] for match in matches]
+        self._lanes = lanes
+        self._needless = needless
+        self._patterns = patterns
 
-    def parts(self, parts: Sequence[str], wanted: Collection[str]) -> Iterator[Look]:
-        """The first pass over each of `parts`, which make up the text, for the `wanted` signals alone."""
-        candidates = [one for one in self._candidates if one.signal in wanted]
-        matches, at, start = self._matches, 0, 0
-        for part in parts:
-            end = start + len(part)
-            literals = set()
-            while at < len(matches) and matches[at][1] <= end:
-                # What crosses the beginning of a part is in none.
-                if matches[at][0] >= start:
-                    literals.add(matches[at][2])
-                at += 1
-            start = end
-            there = frozenset[int]().union(*[self._stands_for[literal] for literal in literals])
-            yield Look(part, [one for one in candidates if one.needs <= there])
+    def look(self, start: int, end: int) -> Look:
+        """The first pass over `text[start:end]`."""
+        seen, lanes, width = 0, self._lanes, len(self._patterns)
+        first, last = bisect_right(self._ends, start), bisect_right(self._ends, end)
+        for at, _, literal in self._matches[first:last]:
+            if at >= start:
+                seen |= lanes[literal]
+        there = seen & seen >> width & seen >> 2 * width
+        found = list(self._needless)
+        while there:
+            lowest = there & -there
+            there ^= lowest
+            found.append(self._patterns[lowest.bit_length() - 1])
+        return Look(self._text[start:end], found)
 
 
 class PatternTable:
-    """The patterns of a source, each checked. Unchangeable. `plain`: the signals without gaps in any pattern."""
+    """The patterns of a source, each checked. Unchangeable.
+
+    `bits`: signal → its bit. `plain`: the bits of the signals without gaps in any pattern.
+    """
 
     def __init__(self, source: PatternSource) -> None:
         self.source = source
@@ -171,56 +190,76 @@ class PatternTable:
     def _set_up(self, pieces: Mapping[frozenset[str], int], patterns: Sequence[_Pattern]) -> None:
         self._pieces = pieces
         self._all = patterns
-        gaps = {one.signal for one in patterns if ".{" in one.text or ".*" in one.text}
-        self.plain = frozenset(one.signal for one in patterns) - gaps
-        needed = frozenset[int]().union(*(one.needs for one in patterns))
-        used = {literals: piece for literals, piece in pieces.items() if piece in needed}
-        self._literals, self._stands_for = _automaton(used)
-        self._needless, self._patterns = _by_rarest_piece(patterns)
+        self.bits = {name: 1 << at for at, name in enumerate(dict.fromkeys(one.signal for one in patterns))}
+        gaps = self.mask(one.signal for one in patterns if ".{" in one.text or ".*" in one.text)
+        self.plain = self.mask(self.bits) & ~gaps
+        needed = 0
+        for one in patterns:
+            needed |= one.needs
+        used = {literals: bit for literals, bit in pieces.items() if needed & bit}
+        signed = [(self.bits[one.signal], one) for one in patterns]
+        self._needless = [pair for pair in signed if not pair[1].needs]
+        self._frequency = {bit: min(1.0, sum(map(_frequency, literals))) for literals, bit in used.items()}
+        self._patterns = [pair for pair in signed if pair[1].needs]
+        # Bit n of a lane: the n-th of these patterns. What needs fewer pieces than there are lanes fills the others
+        # with its last, what needs more is asked for the rarest.
+        lanes: dict[int, int] = {}
+        for at, (_, one) in enumerate(self._patterns):
+            needs = sorted(_single_bits(one.needs), key=self._frequency.__getitem__)
+            for number in range(_LANES):
+                piece = needs[min(number, len(needs) - 1)]
+                lanes[piece] = lanes.get(piece, 0) | 1 << at + number * len(self._patterns)
+        self._automaton, self._lanes = _automaton(used, lanes)
 
-    def look(self, folded: str) -> Look:
-        """The first pass alone."""
-        return Look(folded, self._candidates(self._matches(folded)))
+    def mask(self, signals: Iterable[str]) -> int:
+        """The bits of these signals; none for one that no pattern finds."""
+        mask = 0
+        for name in signals:
+            mask |= self.bits.get(name, 0)
+        return mask
+
+    def frequency(self, mask: int) -> float:
+        """A guess at how often a text has the pieces of one of these signals, only good for comparing: short
+        literals are frequent, and patterns that need several pieces are not."""
+        return sum(
+            math.prod(self._frequency[bit] for bit in _single_bits(one.needs))
+            for one in self._all
+            if self.bits[one.signal] & mask
+        )
+
+    def names(self, mask: int) -> frozenset[str]:
+        """The signals of these bits."""
+        return frozenset([name for name, bit in self.bits.items() if bit & mask])
 
     def scan(self, folded: str) -> Scan:
-        """The first pass over a text of which parts are looked at."""
-        matches = self._matches(folded)
-        return Scan(matches, self._candidates(matches), self._stands_for)
+        """The first pass alone."""
+        matches = [] if self._automaton is None else self._automaton.find_overlapping(folded)
+        return Scan(folded, matches, self._lanes, self._needless, self._patterns)
+
+    def look(self, folded: str) -> Look:
+        """The first pass over the whole text."""
+        return self.scan(folded).look(0, len(folded))
 
     def found(self, folded: str) -> frozenset[str]:
         """The signals in the text."""
         look = self.look(folded)
-        return look.found(look.hinted)
+        return self.names(look.found(look.hinted))
 
     def spans(self, signal: str, folded: str) -> list[tuple[int, int]]:
         """Where `signal` stands: the first match of each pattern that can match. For the few texts that have it."""
-        candidates = [one for one in self._candidates(self._matches(folded)) if one.signal == signal]
-        matches = (one.regex.search(folded) for one in candidates)
-        return sorted(match.span() for match in matches if match is not None)
-
-    def _matches(self, folded: str) -> list[tuple[int, int, int]]:
-        return [] if self._literals is None else self._literals.find_overlapping(folded)
-
-    def _candidates(self, matches: Sequence[tuple[int, int, int]]) -> list[_Pattern]:
-        """The patterns whose pieces are all there."""
-        stands_for, patterns = self._stands_for, self._patterns
-        there = frozenset[int]().union(*[stands_for[literal] for literal in {match[2] for match in matches}])
-        found = list(self._needless)
-        for piece in sorted(there & patterns.keys()):
-            found += [one for one in patterns[piece] if one.needs <= there]
-        return found
+        return self.look(folded).spans(self.mask([signal]))
 
     def _compiled(
         self, signal: str, patterns: Sequence[str], pieces: dict[frozenset[str], int]
     ) -> list[_Pattern]:
         """The patterns of a signal; those that need the same pieces as one."""
-        together: dict[frozenset[int], list[str]] = {}
+        together: dict[int, list[str]] = {}
         for place in range(len(patterns)):
             text = _checked(self._written_out(signal, place), "signals", signal, place)
             for one in alternatives(text):
-                needs = frozenset(
-                    [pieces.setdefault(literals, len(pieces)) for literals in requirements(one)]
-                )
+                needs = 0
+                for literals in requirements(one):
+                    needs |= pieces.setdefault(literals, 1 << len(pieces))
                 together.setdefault(needs, []).append(one)
         return [
             _Pattern(signal, needs, "|".join(f"(?:{text})" for text in texts))
@@ -249,30 +288,27 @@ def _bounded(text: str) -> str:
     return f"{before}{text}{after}"
 
 
-def _automaton(pieces: Mapping[frozenset[str], int]) -> tuple[Any, list[frozenset[int]]]:
-    """The automaton of all literals, and for each of them the pieces it stands for."""
-    stands_for: dict[str, set[int]] = {}
-    for literals, piece in pieces.items():
-        for literal in literals:
-            stands_for.setdefault(literal, set()).add(piece)
-    if not stands_for:
+def _automaton(pieces: Mapping[frozenset[str], int], lanes: Mapping[int, int]) -> tuple[Any, list[int]]:
+    """The automaton of the literals of pieces that are in a lane, and the lanes of each."""
+    of_literal: dict[str, int] = {}
+    for literals, bit in pieces.items():
+        for literal in literals if bit in lanes else ():
+            of_literal[literal] = of_literal.get(literal, 0) | lanes[bit]
+    if not of_literal:
         return None, []
-    return daachorse.CharwiseDoubleArrayAhoCorasick(list(stands_for)), list(
-        map(frozenset, stands_for.values())
-    )
+    return daachorse.CharwiseDoubleArrayAhoCorasick(list(of_literal)), list(of_literal.values())
 
 
-def _by_rarest_piece(patterns: Sequence[_Pattern]) -> tuple[list[_Pattern], dict[int, list[_Pattern]]]:
-    """The patterns that need no piece; each other one under the one of its pieces that fewest patterns need."""
-    count = Counter(piece for one in patterns for piece in one.needs)
-    needless: list[_Pattern] = []
-    out: dict[int, list[_Pattern]] = {}
-    for one in patterns:
-        if one.needs:
-            out.setdefault(min(one.needs, key=lambda piece: (count[piece], piece)), []).append(one)
-        else:
-            needless.append(one)
-    return needless, out
+def _frequency(literal: str) -> float:
+    return 0.3 * math.pow(0.08, len(literal.encode("utf-8", "surrogatepass")) / 3)
+
+
+def _single_bits(mask: int) -> list[int]:
+    out = []
+    while mask:
+        out.append(mask & -mask)
+        mask &= mask - 1
+    return out
 
 
 def _options() -> Any:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardrails.fraud.check import FraudCheck, chunks
+from guardrails.fraud.check import FraudCheck
+from guardrails.fraud.scope import SHORT, ask, scopes
 from guardrails.fraud.source import load_fraud
 from guardrails.patterns.folding import fold
 from guardrails.verdict import Decision
@@ -22,6 +23,9 @@ EVERYTHING = [text for name in ("victims", "probes", "harmless") for text in tex
 @cache
 def check() -> FraudCheck:
     return load_fraud(Path("no such file"))
+
+
+HARMLESS = [row["text"] for row in rows("fraud/harmless") if row["split"] == "dev"]
 
 
 def tuned(name: str) -> list[str]:
@@ -81,15 +85,51 @@ def test_any_text_gets_a_verdict_with_spans_inside_it(text: str, history: list[s
     assert (verdict.decision is Decision.ALLOW) == (verdict.reason == "")
 
 
-@given(st.lists(st.sampled_from(EVERYTHING), min_size=1, max_size=8).map("。".join))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(EVERYTHING), st.sampled_from(["。", "？", " ", "，", "\n", ""])),
+        min_size=1,
+        max_size=8,
+    ).map(lambda parts: "".join(text + mark for text, mark in parts))
+)
 @settings(max_examples=80, deadline=None)
 def test_hints_leave_no_rule_out(text: str) -> None:
-    """The shortcut through hints decides what trying every signal would."""
+    """The shortcuts decide what trying every pattern on every scope would."""
     check_ = check()
-    every = [check_._table.found(chunk) for chunk in chunks(fold(text))]
-    all_signals = frozenset[str]().union(*every)
-    applying = check_._rules.applies(all_signals)
-    assert check_.check(text).evidence == ((applying[0].id,) if applying else ())
+    folded = fold(ask(text))
+    holding = {
+        rule.id
+        for start, end in scopes(folded)
+        for rule in check_._rules.applies(check_._table.found(folded[start:end]))[:1]
+    }
+    expected = next((rule.id for rule in check_.rules if rule.id in holding), None)
+    assert check_.check(text).evidence == ((expected,) if expected else ())
+
+
+@pytest.mark.parametrize("text", tuned("stories"))
+def test_a_long_story_is_understood(text: str) -> None:
+    verdict = check().check(text)
+    assert verdict.decision is Decision.WARN
+    assert verdict.spans
+
+
+@given(st.lists(st.sampled_from(HARMLESS), min_size=4, max_size=25), st.sampled_from(["？", "? ", "？\n"]))
+@settings(max_examples=60, deadline=None)
+def test_long_questions_are_each_judged_alone(questions: list[str], mark: str) -> None:
+    """Who asks several harmless things tells of no fraud."""
+    questions = [text.rstrip("？?。.") for text in questions if len(text.encode()) > SHORT // 2]
+    assert check().check("".join(text + mark for text in questions)).decision is Decision.ALLOW
+
+
+@given(
+    st.sampled_from(tuned("victims")),
+    st.lists(st.sampled_from(HARMLESS), max_size=4),
+    st.lists(st.sampled_from(HARMLESS), max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_questions_around_it_hide_no_danger(danger: str, before: list[str], after: list[str]) -> None:
+    text = "？".join([*before, danger.rstrip("？?"), *after])
+    assert check().check(text).decision is Decision.WARN
 
 
 def test_a_long_text_is_read_at_both_ends() -> None:
@@ -104,9 +144,3 @@ def test_a_long_text_is_read_at_both_ends() -> None:
 
 def test_the_check_survives_pickling() -> None:
     assert pickle.loads(pickle.dumps(check())).check("怎么套现").decision is Decision.BLOCK
-
-
-@given(st.text(st.sampled_from("ab。!? .\n我"), max_size=600))
-@settings(max_examples=60, deadline=None)
-def test_chunks_are_the_text(text: str) -> None:
-    assert "".join(chunks(text)) == text

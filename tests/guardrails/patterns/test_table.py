@@ -20,6 +20,7 @@ SOURCE = PatternSource(
         "word": ["{pay}"],
         "alone": ["x+y"],
         "either": ["{pay}z", "{who}z"],
+        "many": ["z{gap}{pay}{gap}{who}{gap}xy"],
     },
 )
 
@@ -37,13 +38,28 @@ def test_two_passes_find_what_each_pattern_alone_would(text: str) -> None:
         "word": pay,
         "alone": "x+y",
         "either": f"{pay}z|{who}z",
+        "many": f"z.{{0,5}}{pay}.{{0,5}}{who}.{{0,5}}xy",
     }
     table = PatternTable(SOURCE)
     expected = {name for name, pattern in alone.items() if re2.search(pattern, text)}
     assert table.found(text) == expected
-    assert expected <= table.look(text).hinted
+    assert expected <= table.names(table.look(text).hinted)
     assert {name for name in SOURCE.signals if table.spans(name, text)} == expected
-    assert table.look(text).found({"word"}) == expected & {"word"}
+    assert table.names(table.look(text).found(table.mask(["word"]))) == expected & {"word"}
+
+
+@given(
+    st.lists(st.sampled_from(["pay", "转账", "bank", "银行", "z", "xy", " "]), max_size=12).map("".join),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_stretch_is_looked_at_as_a_text_of_its_own(text: str, start: int, end: int) -> None:
+    table = PatternTable(SOURCE)
+    look = table.scan(text).look(start, max(start, end))
+    alone = table.look(text[start : max(start, end)])
+    assert look.hinted == alone.hinted
+    assert look.found(look.hinted) == alone.found(alone.hinted)
 
 
 def test_a_table_survives_pickling() -> None:
