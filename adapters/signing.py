@@ -63,8 +63,6 @@ def sign_package(package_dir: Path, private_key: Path) -> bytes:
 
     Raises PackageError when a file is missing, ValueError for a key that cannot sign.
     """
-    from model_signing import hashing, signing  # noqa: PLC0415
-
     names = _package_files(package_dir)
     with tempfile.TemporaryDirectory() as aside:
         # A folder with nothing else in it, so that other tools verify the same set without options.
@@ -72,12 +70,23 @@ def sign_package(package_dir: Path, private_key: Path) -> bytes:
         staged.mkdir()
         for name in names:
             shutil.copyfile(package_dir / name, staged / name, follow_symlinks=False)
+        return sign_model(staged, private_key)
+
+
+def sign_model(folder: Path, private_key: Path) -> bytes:
+    """Sign every file of a folder, with a key as above. Blocking: hashes the files.
+
+    Raises ValueError for a key that cannot sign, OSError.
+    """
+    from model_signing import hashing, signing  # noqa: PLC0415
+
+    serial = hashing.Config()  # type: ignore[no-untyped-call]
+    serial.use_file_serialization(hashing_algorithm="sha256")
+    config = signing.Config()  # type: ignore[no-untyped-call]
+    config.use_elliptic_key_signer(private_key=private_key)
+    with tempfile.TemporaryDirectory() as aside:
         target = Path(aside) / "signature"
-        serial = hashing.Config()  # type: ignore[no-untyped-call]
-        serial.use_file_serialization(hashing_algorithm="sha256")
-        config = signing.Config()  # type: ignore[no-untyped-call]
-        config.use_elliptic_key_signer(private_key=private_key)
-        config.set_hashing_config(serial).sign(staged, target)
+        config.set_hashing_config(serial).sign(folder, target)
         return target.read_bytes()
 
 

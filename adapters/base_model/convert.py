@@ -1,4 +1,4 @@
-"""GGUF to bf16 safetensors, and bf16 to INT8: the two steps that need torch.
+"""GGUF to bf16 safetensors, and those or others to INT8: the two steps that need torch.
 
 Not supported: other architectures' quirks. What is checked here (head and embedding alike, the vocabulary's
 stop tokens) is checked because the default model needs it.
@@ -76,24 +76,25 @@ def gguf_to_bf16(gguf: Path, out: Path) -> HeadMatch:
     return match
 
 
-def bf16_to_int8(bf16: Path, out: Path) -> None:
-    """Write the model of `bf16` to `out` with INT8 linear layers, in the compressed-tensors format.
+def to_int8(source: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write the model of `source` to `out` with INT8 linear layers, in the compressed-tensors format.
 
-    Weights: symmetric, one scale per output channel, rounded to nearest. Activations: symmetric, one scale
-    per token, found while serving. Head and embedding stay bf16: vLLM has no INT8 embedding, and a tied head
-    is the embedding.
+    Weights: symmetric, one scale per output channel, rounded to nearest from `dtype`, the precision they are read
+    in. Activations: symmetric, one scale per token, found while serving. Head and embedding stay bf16: vLLM has no
+    INT8 embedding, and a tied head is the embedding. Raises ValueError for weights that are not finite.
     """
-    model = AutoModelForCausalLM.from_pretrained(bf16, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     scheme = preset_name_to_scheme("W8A8", ["Linear"])
     apply_quantization_config(
         model, QuantizationConfig(config_groups={"group_0": scheme}, ignore=["lm_head"])
     )
-    for module in model.modules():
+    for name, module in model.named_modules():
         if getattr(module, "quantization_scheme", None) is not None:
-            _set_scale(module)
+            _set_scale(name, module)
     compressor = ModelCompressor.from_pretrained_model(model)
     compressor.compress_model(model)
-    _save(model, AutoTokenizer.from_pretrained(bf16), out)
+    _rest_to_bf16(model)
+    _save(model, AutoTokenizer.from_pretrained(source), out)
     compressor.update_config(str(out))
 
 
@@ -114,13 +115,23 @@ def _tie(model: Any) -> None:
     model.tie_weights()
 
 
-def _set_scale(module: Any) -> None:
+def _set_scale(name: str, module: Any) -> None:
     """Scales in fp32 (the engine's own type for them): divided in bf16, with its 8 significant bits, a weight
     near 100 would be half a step off before it is rounded."""
     weight = module.weight.detach().float()
     low, high = weight.amin(dim=1, keepdim=True), weight.amax(dim=1, keepdim=True)
+    if not (low.isfinite().all() and high.isfinite().all()):
+        raise ValueError(f"{name}.weight holds a value that is not finite: no INT8 comes near it")
     scale, _ = calculate_qparams(low, high, module.quantization_scheme.weights)
     module.weight_scale = torch.nn.Parameter(scale.float(), requires_grad=False)
+
+
+def _rest_to_bf16(model: Any) -> None:
+    """What is not INT8, except the scales: what a model in single precision is served in."""
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not name.endswith("weight_scale"):
+            weight.data = weight.data.to(torch.bfloat16)
+    model.config.dtype = torch.bfloat16
 
 
 def _save(model: Any, tokenizer: Any, out: Path) -> None:

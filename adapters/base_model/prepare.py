@@ -109,7 +109,7 @@ def _make_int8(plan: Plan, say: Say) -> None:
     target, bf16 = plan.folder("int8"), plan.folder("bf16")
     card = json.loads((bf16 / folder.CARD).read_text(encoding="utf-8"))
     with folder.built_aside(target) as aside:
-        convert.bf16_to_int8(bf16, aside)
+        convert.to_int8(bf16, aside)
         folder.write_card(aside, Origin(plan.source, card["tied_head"]), "int8", convert.versions())
     say(f"made {target}")
 

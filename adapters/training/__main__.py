@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
         return _refuse(str(problem))
     # Before anything of Hugging Face is imported: it reads these once. Nothing here may reach out.
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")
+    os.environ["TQDM_DISABLE"] = "1"  # there is one bar here, and it is the run's
     warnings.simplefilter(
         "ignore", FutureWarning
     )  # the libraries' words to each other, not to a recipe's writer
@@ -63,7 +64,7 @@ def _train(recipe: Recipe, path: Path, *, dry_run: bool) -> int:
     from adapters.training.run import RunRefused, prepare, run  # noqa: PLC0415 - loads torch
     from adapters.training.servable import NotServable  # noqa: PLC0415
 
-    disable_progress_bar()  # there is one bar here, and it is the run's
+    disable_progress_bar()
     try:
         prepared = prepare(recipe)
         _show(f"{recipe.name}: {recipe.method.kind} on {recipe.base.name}", prepared.plan.lines())

@@ -14,6 +14,7 @@ import orjson
 from adapters.served_base import decoder_shape
 from adapters.training.low_rank import LowRank
 from adapters.training.recipe import Private, Recipe
+from adapters.training.schedule import Schedule
 from adapters.training.start import Start
 
 _ACTIVATION_BYTES = 170
@@ -50,6 +51,8 @@ class Plan:
     disk: int
     more: tuple[tuple[str, str], ...] = ()
     """What the method adds for a person to read."""
+    advice: str = "lower method.batch or data.max_tokens, or set method.gradient_checkpointing: true"
+    """What to do where the memory is too small."""
 
     def lines(self) -> list[tuple[str, str]]:
         """What a person reads."""
@@ -80,6 +83,7 @@ def make_plan(
     """
     config = orjson.loads((recipe.base / "config.json").read_bytes())
     settings = recipe.method
+    assert isinstance(settings, Schedule)  # nothing else learns
     weights = _weights(recipe.base)
     if start is not None:
         trained = start.weights
@@ -116,7 +120,7 @@ def require(plan: Plan, out: Path) -> None:
     if available is not None and plan.memory > available:
         raise TooLittle(
             f"about {plan.memory / _GIB:.1f} GiB of memory are needed, {available / _GIB:.1f} GiB are free; "
-            "lower method.batch or data.max_tokens, or set method.gradient_checkpointing: true"
+            f"{plan.advice}"
         )
     folder = next(parent for parent in (out, *out.parents) if parent.exists())
     free = shutil.disk_usage(folder).free

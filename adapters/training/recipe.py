@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import Field, model_validator
@@ -101,8 +101,14 @@ class Full(Schedule):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-5
 
 
+class Quantise(Strict):
+    """The base model's linear layers in INT8 (W8A8), for engines; nothing is learnt, adapters of the base fit it."""
+
+    kind: Literal["quantise"]
+
+
 class Package(Strict):
-    """What becomes of an adapter that was learnt."""
+    """What becomes of what was made."""
 
     sign_with: Path | None = None
     """An unencrypted PEM key on P-256, P-384 or P-521."""
@@ -125,6 +131,8 @@ class Gate(Strict):
     """Nats per answer token on the held-out rows."""
     min_gain: Annotated[float, Field(ge=0)] = 0.0
     """By how much the held-out loss has to fall from the base model's."""
+    max_loss_rise: Annotated[float, Field(ge=0)] | None = None
+    """By how much the held-out loss may rise from the base model's; for quantise."""
     min_preference_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of the held-out pairs whose chosen answer gained on the rejected one; for dpo. For reward: has more."""
     min_reward_margin: float | None = None
@@ -142,6 +150,7 @@ _BARS = {
     "min_preference_accuracy": ("dpo", "reward"),
     "min_reward_margin": ("dpo",),
     "min_rank_correlation": ("reward",),
+    "max_loss_rise": ("quantise",),
 }
 """Which methods have the figure."""
 
@@ -154,10 +163,23 @@ class Recipe(Strict):
     out: Path
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
-    method: Annotated[Lora | Private | Dpo | Reward | Full, Field(discriminator="kind")]
+    method: Annotated[Lora | Private | Dpo | Reward | Full | Quantise, Field(discriminator="kind")]
     gate: Gate = Gate()
     evaluate: Evaluate | None = None
     package: Package = Package()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_learnt(cls, raw: Any) -> Any:
+        """A quantisation has rows to measure and none to learn: `data.train` names the held-out ones too."""
+        match raw:
+            case {"method": {"kind": "quantise"}, "data": {"train": _}}:
+                raise ValueError(
+                    "data.train: quantise learns nothing; give data.held_out, rows it is measured on"
+                )
+            case {"method": {"kind": "quantise"}, "data": {"held_out": held_out, **rest}}:
+                return {**raw, "data": {"train": held_out, "held_out": held_out, **rest}}
+        return raw
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -166,7 +188,7 @@ class Recipe(Strict):
                 f"name {self.name!r}: lower-case letters, digits and hyphens, as in an adapter's name"
             )
         if self.data.held_out is None:
-            if self.method.patience is not None:
+            if isinstance(self.method, Schedule) and self.method.patience is not None:
                 raise ValueError("method.patience needs data.held_out to measure on")
             if self.gate.asked:
                 raise ValueError("the gate needs data.held_out to measure on")
@@ -175,10 +197,8 @@ class Recipe(Strict):
                 raise ValueError(f"gate: {bar} is for method.kind {' and '.join(kinds)}")
         if self.method.kind == "reward" and self.package != Package():
             raise ValueError("package: a reward model is not an assistant's adapter; nothing serves it")
-        if self.package.push_to is not None and self.method.kind == "full":
-            raise ValueError(
-                "push_to: a fully tuned model is not an adapter; serve its folder with ATELIER_MODEL"
-            )
+        if self.package.push_to is not None and self.method.kind in {"full", "quantise"}:
+            raise ValueError("push_to: a whole model is no adapter; serve its folder with ATELIER_MODEL")
         return self
 
     @model_validator(mode="after")
@@ -238,5 +258,8 @@ def read_recipe(path: Path) -> Recipe:
         message = (
             f"{recipe.base} holds no config.json; `make model` prepares the default one under var/models"
         )
+        raise PolicyProblem(path, message, source.line(["base"]), "base")
+    if b'"quantization_config"' in (recipe.base / "config.json").read_bytes():
+        message = f"{recipe.base.name} is quantised already; name the bfloat16 or single-precision model it came from"
         raise PolicyProblem(path, message, source.line(["base"]), "base")
     return recipe

@@ -18,18 +18,19 @@ import orjson
 from transformers import AutoTokenizer
 
 from adapters.training.behaviour_record import record
-from adapters.training.card_writer import write_package
+from adapters.training.card_writer import write_model_card, write_package
 from adapters.training.conversation import digest_of, read_conversations
 from adapters.training.encoding import Encoded, encode_all
 from adapters.training.evaluation import trained as evaluation
 from adapters.training.feedback import Reward
 from adapters.training.judged_run import Judged, prepare_judgements, write_reward_card
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.methods import preference, private, reward, supervised
+from adapters.training.methods import preference, private, quantised, reward, supervised
 from adapters.training.plan import Plan, make_plan, require
 from adapters.training.preferences import EncodedPair, encode_pairs, pairs_digest, read_pairs
 from adapters.training.privacy import Guarantee, check_unit, promise
-from adapters.training.recipe import Dpo, Private, Recipe
+from adapters.training.quantisable import inspect, plan_of
+from adapters.training.recipe import Dpo, Private, Quantise, Recipe
 from adapters.training.report import write_report
 from adapters.training.start import Start, read_start
 from adapters.vllm_plugin.base_model import fingerprint
@@ -85,6 +86,8 @@ def _prepare(recipe: Recipe) -> Prepared:
     if isinstance(recipe.method, Reward):
         judged = prepare_judgements(recipe, recipe.method, tokenizer)
         return Prepared(recipe, tokenizer, (), (), judged.digest, judged.plan, judged=judged)
+    if isinstance(recipe.method, Quantise):
+        return _prepare_quantising(recipe, tokenizer)
     data = recipe.data
     train = read_conversations(data.train, data.system)
     kept = read_conversations(data.held_out, data.system) if data.held_out is not None else ()
@@ -117,6 +120,16 @@ def _prepare_pairs(recipe: Recipe, method: Dpo, tokenizer: Any) -> Prepared:
     require(plan, recipe.out)
     digest = pairs_digest(train + kept)
     return Prepared(recipe, tokenizer, (), (), digest, plan, pairs=Pairs(rows, held_out), start=start)
+
+
+def _prepare_quantising(recipe: Recipe, tokenizer: Any) -> Prepared:
+    data = recipe.data
+    assert data.held_out is not None  # the recipe asks for it
+    kept = read_conversations(data.held_out, data.system)
+    held_out = encode_all(tokenizer, kept, data.max_tokens, data.held_out.name)
+    plan = plan_of(inspect(recipe.base), held_out, len(tokenizer))
+    require(plan, recipe.out)
+    return Prepared(recipe, tokenizer, (), held_out, digest_of(kept), plan)
 
 
 def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, Any]:
@@ -153,6 +166,8 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
             result["version"] = _package(prepared, trained)
         if not below and trained.kind == "reward":
             write_reward_card(trained.folder, recipe, prepared.data_digest, trained.figures)
+        if not below and trained.kind == "model":
+            _describe_model(prepared, trained)
         _report(prepared, trained, result, recipe_text)
         _write(finished, result)
         shutil.rmtree(recipe.out / "checkpoints", ignore_errors=True)
@@ -168,6 +183,9 @@ def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
         problems.append(f"held-out loss {loss:.3f} is above gate.max_held_out_loss {gate.max_held_out_loss}")
     if gate.min_gain > 0 and loss is not None and base is not None and base - loss < gate.min_gain:
         problems.append(f"held-out loss fell by {base - loss:.3f}, gate.min_gain is {gate.min_gain}")
+    rise = gate.max_loss_rise
+    if rise is not None and loss is not None and base is not None and loss - base > rise:
+        problems.append(f"held-out loss rose by {loss - base:.4f}, gate.max_loss_rise is {rise:g}")
     for name in ("preference_accuracy", "reward_margin", "rank_correlation"):
         bar, value = getattr(gate, f"min_{name}"), figures.get(name)
         if bar is not None and value is not None and value < bar:
@@ -187,6 +205,8 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
         judged = prepared.judged
         assert judged is not None
         return reward.train(job, recipe.method, judged.plan.steps, judged.train, judged.held_out, tell)
+    if isinstance(recipe.method, Quantise):
+        return quantised.quantise(job, prepared.held_out, tell)
     if isinstance(recipe.method, Private):
         assert prepared.promised is not None
         return private.train(
@@ -218,6 +238,20 @@ def _package(prepared: Prepared, trained: Trained) -> str:
         "behaviour": record(recipe.base, trained.folder),
     }
     return write_package(trained.folder, recipe.name, recipe.base, card, recipe.package.sign_with)
+
+
+def _describe_model(prepared: Prepared, trained: Trained) -> None:
+    recipe = prepared.recipe
+    quantised_here = isinstance(recipe.method, Quantise)
+    card = {
+        "dataset_digest": prepared.data_digest,
+        "recipe_digest": recipe.digest(),
+        "method": recipe.method.kind,
+        "seed": recipe.seed,
+        "evaluation": {name: round(value, 6) for name, value in sorted(trained.figures.items())},
+    }
+    # Rounded weights are still the base that adapters were made for; tuned ones are another.
+    write_model_card(trained.folder, recipe.base, card, recipe.package.sign_with, same_base=quantised_here)
 
 
 def _report(prepared: Prepared, trained: Trained, result: Mapping[str, Any], recipe_text: str) -> None:
