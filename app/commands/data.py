@@ -103,6 +103,10 @@ def synthesise(
     grounded: float = typer.Option(0.5, min=0, max=1, help="Share written as the gateway asks its engine."),
     held_out: Path | None = typer.Option(None, help="File for questions on facts kept from training."),
     held_out_share: float = typer.Option(0.1, min=0, max=0.9, help="Share of the facts kept."),
+    pairs: Path | None = typer.Option(
+        None, help="File for preferences: right values over their neighbours'."
+    ),
+    pairs_held_out: Path | None = typer.Option(None, help="The same, on facts kept from training."),
     today: datetime | None = typer.Option(
         None, formats=["%Y-%m-%d"], help="The day whose documents are in force. Default: today."
     ),
@@ -112,7 +116,7 @@ def synthesise(
     try:
         card = make_dialogues(
             policy, target, count=count, seed=seed, today=_day(today), grounded=grounded,
-            held_out=held_out, held_out_share=held_out_share,
+            held_out=held_out, held_out_share=held_out_share, pairs=pairs, pairs_held_out=pairs_held_out,
         )  # fmt: skip
     except (PolicyProblem, ValueError, OSError) as error:
         fail(str(error))

@@ -52,10 +52,14 @@ def synthesise(
     held_out: Path | None = None,
     held_out_share: float = 0.1,
     wordings: Path = SHIPPED,
+    pairs: Path | None = None,
+    pairs_held_out: Path | None = None,
 ) -> Card:
     """Write up to `count` rows of messages, and a card `<name>.card.json` beside them.
 
-    Rows whose facts are held out go to the file `held_out`. Raises PolicyProblem, ValueError, OSError.
+    Rows whose facts are held out go to the file `held_out`. `pairs`, `pairs_held_out`: files of preferences, for each
+    such row whose answer has a value that another row of its table could be taken for.
+    Raises PolicyProblem, ValueError, OSError.
     """
     source = read_policy(policy, today)
     rules = Rules(
@@ -72,8 +76,14 @@ def synthesise(
     with ExitStack() as files:
         train: Writer = files.enter_context(writing(target))
         kept = files.enter_context(writing(held_out)) if held_out else train
+        preferences = [
+            files.enter_context(writing(path)) if path else None for path in (pairs, pairs_held_out)
+        ]
         for number, made in enumerate(dialogues(rules, count, seed)):
             (kept if made.held_out else train).write(made.row(number, seed))
+            beside_it = preferences[made.held_out]
+            if made.mistaken and beside_it:
+                beside_it.write(made.pair(number, seed))
             kinds[made.kind] += 1
             languages[made.lang] += 1
             asked.update(made.facts)

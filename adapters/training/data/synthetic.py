@@ -44,6 +44,8 @@ class Made:
     turns: tuple[tuple[str, str], ...]
     facts: tuple[str, ...]
     held_out: bool = False
+    mistaken: str = ""
+    """The answer with the value of another row: what must not be said. Empty where there is none."""
 
     @property
     def question(self) -> str:
@@ -59,6 +61,12 @@ class Made:
             "lang": self.lang,
             "facts": list(self.facts),
         }
+
+    def pair(self, number: int, seed: int) -> dict[str, Any]:
+        """As a row of preferences: the right answer, and the mistaken one."""
+        prompt = [{"role": role, "content": text} for role, text in self.turns[:-1]]
+        chosen = self.turns[-1][1]
+        return {"prompt": prompt, "chosen": chosen, "rejected": self.mistaken, "id": f"{seed}-{number}"}
 
 
 class Rules:
@@ -130,7 +138,8 @@ class Rules:
     def _asked_for(self, one: Askable, rng: Random) -> Made:
         kept = [one.subject, one.attribute, *([one.topic] if one.within else [])]
         question = self._dressed(self._question(one, rng), kept, one.lang, rng)
-        return self._told(one.kind, one, [question], [one.answer], one.facts, rng)
+        made = self._told(one.kind, one, [question], [one.answer], one.facts, rng)
+        return replace(made, mistaken=_mistaken(one, question))
 
     def _confirm(self, one: Askable, rng: Random) -> Made:
         words = self._wordings.of(one.lang)
@@ -286,6 +295,14 @@ def dialogues(rules: Rules, count: int, seed: int) -> Iterator[Made]:
             barren += 1
             if barren == BARREN:
                 return
+
+
+def _mistaken(one: Askable, question: str) -> str:
+    """Empty where the value does not stand in the answer once, as a whole, or has no rival."""
+    before, value, after = one.answer.partition(one.value) if one.value else ("", "", "")
+    if not value or not one.rivals or value in after or before[-1:].isdigit() or after[:1].isdigit():
+        return ""
+    return before + one.rivals[len(question) % len(one.rivals)] + after
 
 
 def _absent(words: Sequence[str], text: str) -> list[str]:

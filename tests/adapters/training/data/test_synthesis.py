@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,7 +21,7 @@ from adapters.training.data.askable import CELL, Askable, askables, closed
 from adapters.training.data.checked_rows import read_checked
 from adapters.training.data.minhash import NearTexts
 from adapters.training.data.noise import noisy, slipped
-from adapters.training.data.shapes import Dialogue, read_row
+from adapters.training.data.shapes import Dialogue, Preference, read_row
 from adapters.training.data.synthesis import Card, card_path, synthesise
 from adapters.training.data.synthetic import is_held_out
 from adapters.training.data.wordings import SHIPPED, read_wordings
@@ -42,6 +43,10 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def make(policy: Path, target: Path, count: int = 300, **more: Any) -> Card:
     return synthesise(policy, target, count=count, **({"seed": 3, "today": DAY} | more))
+
+
+def digest_of_file(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def asked(folder: Path) -> tuple[Askable, ...]:
@@ -160,6 +165,36 @@ def test_facts_held_out_are_nowhere_in_training(tmp_path: Path) -> None:
     own = {facts[name] for name in kept if not any(facts[name] in other for other in others)}
     assert own
     assert [statement for statement in own if json.dumps(statement, ensure_ascii=False)[1:-1] in text] == []
+
+
+@pytest.mark.parametrize("folder", [TELECOM, None])
+def test_pairs_prefer_the_documents_value_to_a_neighbours(
+    folder: Path | None, policy: Path, tmp_path: Path
+) -> None:
+    files = {"pairs": tmp_path / "pairs.jsonl", "pairs_held_out": tmp_path / "kept.jsonl"}
+    make(
+        folder or policy,
+        tmp_path / "a.jsonl",
+        1500,
+        held_out=tmp_path / "h.jsonl",
+        held_out_share=0.3,
+        **files,
+    )
+    alone = make(
+        folder or policy, tmp_path / "b.jsonl", 1500, held_out=tmp_path / "c.jsonl", held_out_share=0.3
+    )
+    assert digest_of_file(tmp_path / "a.jsonl") == alone.sha256  # pairs change nothing
+    facts = {fact.id: fact for fact in read_knowledge((folder or policy) / "knowledge", DAY)[0].facts}
+    for dialogues, pairs in (("a.jsonl", "pairs.jsonl"), ("h.jsonl", "kept.jsonl")):
+        answered = {row["id"]: row for row in rows(tmp_path / dialogues)}
+        found = rows(tmp_path / pairs)
+        assert found
+        for row in found:
+            whole = answered[row["id"]]
+            assert whole["messages"] == [*row["prompt"], {"role": "assistant", "content": row["chosen"]}]
+            assert row["rejected"] != row["chosen"] and isinstance(read_row(row), Preference)
+            own = [facts[name] for name in whole["facts"]]
+            assert check_sentence(row["rejected"], own).label is not Label.SUPPORTED, row
 
 
 def test_small_documents_give_what_they_can_and_none_give_an_error(tmp_path: Path) -> None:
