@@ -80,6 +80,9 @@ def _train(recipe: Recipe, path: Path, *, dry_run: bool) -> int:
         return _refuse(f"{error}: the last whole checkpoint is kept; make room and run it again")
     _show("result", [(name, f"{value:.4g}") for name, value in sorted(result["figures"].items())])
     console.print(f"report: {recipe.out / 'report.html'}", soft_wrap=True, highlight=False)
+    for bar in result.get("bars", ()):
+        if bar["passed"]:
+            console.print(bar["text"], highlight=False, soft_wrap=True)
     if not result["passed"]:
         for line in result["below"]:
             console.print(f"not packaged: {line}", highlight=False)

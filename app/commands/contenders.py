@@ -40,25 +40,24 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class Contender:
     """`model`: as the server is asked; `kind`: assistant, alias, version, empty where the server does not say.
-    `version`: the adapter version that stands behind it, None for a base model.
+    `version`: the adapter version that stands behind it, None for a base model. `system`: put before questions that
+    bring no system message.
     """
 
     name: str
     model: str
     kind: str = ""
     version: str | None = None
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How every contender is asked alike: `system` goes to models that bring no system message of their own;
-    `seconds` is the longest one answer may take, `concurrency` how many are under way at once.
-    """
+    """How all are asked: `seconds` is the longest an answer may take, `concurrency` how many run at a time."""
 
     concurrency: int
     seconds: float
     max_tokens: int
-    system: str = ""
 
 
 def find_contenders(named: Sequence[tuple[str, str]], server: Server) -> list[Contender]:
@@ -179,9 +178,7 @@ class _Asking:
     async def _answer(self, client: httpx.AsyncClient, at: int, contender: Contender) -> Answer:
         body = {
             "model": contender.model,
-            "messages": self._questions.messages(
-                at, "" if contender.kind == ASSISTANT else self._terms.system
-            ),
+            "messages": self._questions.messages(at, contender.system),
             "temperature": 0,
             "seed": 0,
             "max_tokens": self._terms.max_tokens,

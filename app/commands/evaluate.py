@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +30,15 @@ from adapters.training.evaluation.page import page
 from adapters.training.evaluation.question_file import QuestionFile, read_questions
 from adapters.training.evaluation.wording import difference_text, score_rows
 from app.commands.client import KeyOption, UrlOption, connect, err, fail, out
-from app.commands.contenders import Contender, Server, ServerProblem, Terms, ask_in_turn, find_contenders
+from app.commands.contenders import (
+    ASSISTANT,
+    Contender,
+    Server,
+    ServerProblem,
+    Terms,
+    ask_in_turn,
+    find_contenders,
+)
 
 
 def add(app: typer.Typer) -> None:
@@ -50,7 +59,11 @@ def evaluate(
     policy: Path | None = typer.Option(
         None, help="Policy folder whose documents the answers' values are held to."
     ),
-    system: Path | None = typer.Option(None, help="File with the system message for models that bring none."),
+    system: list[str] = typer.Option(
+        [],
+        metavar="[NAME=]FILE",
+        help="File with a system message: for the model NAME, else for all that are no assistants.",
+    ),
     url: str = UrlOption,
     key: str = KeyOption,
     concurrency: int = typer.Option(2, min=1, max=64, help="Answers under way at the same time."),
@@ -72,10 +85,10 @@ def evaluate(
         asked = read_questions(questions)
         others = read_questions(general) if general is not None else None
         source = read_policy(policy, (today or datetime.now(UTC).astimezone()).date()) if policy else None
-        message = system.read_text(encoding="utf-8").strip() if system is not None else ""
+        systems = _systems(system, {name for name, _ in named})
         server = _server(url, key)
-        contenders = find_contenders(named, server)
-        terms = Terms(concurrency, seconds, max_tokens, message)
+        contenders = [_told(one, systems) for one in find_contenders(named, server)]
+        terms = Terms(concurrency, seconds, max_tokens)
         parts = _ask([asked, *([others] if others else [])], contenders, server, terms, source)
     except OSError as error:
         _refuse(f"{error.filename or 'a file'} cannot be read: {error.strerror or error}")
@@ -84,16 +97,12 @@ def evaluate(
     record = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "server": server.url,
-        "contenders": [
-            {"name": one.name, "model": one.model, "kind": one.kind, "version": one.version}
-            for one in contenders
-        ],
+        "contenders": [asdict(one) for one in contenders],
         "documents": None if source is None else {"policy": source.folder.name, "today": str(source.today)},
         "terms": {
             "concurrency": concurrency,
             "seconds": seconds,
             "max_tokens": max_tokens,
-            "system": message,
         },
         "parts": [part.record(answers=answers) for part in parts],
     }
@@ -126,6 +135,22 @@ def _named(models: Sequence[str]) -> list[tuple[str, str]]:
     if len({name for name, _ in named}) < len(named):
         _refuse("two models have one name; tell them apart with NAME=MODEL")
     return named
+
+
+def _systems(options: Sequence[str], names: Collection[str]) -> dict[str, str]:
+    """The messages of `--system` by contender, that of no one in particular under "". Raises OSError, ValueError."""
+    systems = {}
+    for option in options:
+        name, equals, path = option.partition("=")
+        if equals and name not in names:
+            raise ValueError(f"--system {option}: no model is named {name!r}")
+        systems[name if equals else ""] = Path(path if equals else option).read_text(encoding="utf-8").strip()
+    return systems
+
+
+def _told(contender: Contender, systems: Mapping[str, str]) -> Contender:
+    common = "" if contender.kind == ASSISTANT else systems.get("", "")
+    return replace(contender, system=systems.get(contender.name, common))
 
 
 def _server(url: str, key: str) -> Server:

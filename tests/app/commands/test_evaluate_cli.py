@@ -145,6 +145,8 @@ class Server:
 
     url: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
+    systems: dict[str, str] = field(default_factory=dict)
+    site: web.TCPSite | None = None
     most: int = 0
     running: int = 0
     busy: int = 0
@@ -157,6 +159,8 @@ class Server:
         body = await request.json()
         text = body["messages"][-1]["content"]
         self.asked.append((text, body["model"]))
+        first = body["messages"][0]
+        self.systems[body["model"]] = first["content"] if first["role"] == "system" else ""
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -173,6 +177,9 @@ class Server:
         if text == "gone":
             return web.json_response({"error": {"message": "no such model"}}, status=404)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        if text == "last words" and self.site is not None:
+            await self.site.stop()
+            response.force_close()
         await response.prepare(request)
         await asyncio.sleep(0.01)
         delta = {"choices": [{"delta": {"content": f"said {text}"}}]}
@@ -197,7 +204,8 @@ def server() -> Iterator[Server]:
         application.router.add_post("/v1/chat/completions", told.chat)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        told.site = web.TCPSite(runner, "127.0.0.1", 0)
+        await told.site.start()
         told.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         return runner
 
@@ -268,3 +276,19 @@ def test_what_goes_wrong_with_one_answer_is_that_answer_s(server: Server, asked:
 def test_what_every_question_would_get_ends_it(server: Server, asked: Asked) -> None:
     assert "no such model" in asked(["fine", "gone"], code=2)["output"]
     assert "answered none of 1 questions" in asked(["odd"], code=2)["output"]
+
+
+def test_a_server_that_goes_away_ends_it(server: Server, asked: Asked) -> None:
+    told = asked(["fine", "last words", "silence"], "--concurrency", 1, code=2)["output"]
+    assert "is gone after 3 answers" in " ".join(told.split())
+
+
+def test_each_model_gets_its_own_system_message(server: Server, asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "all").write_text("for all\n")
+    (tmp_path / "own").write_text("for two")
+    asked(["fine"], "--system", tmp_path / "all", "--system", f"two={tmp_path / 'own'}")
+    assert server.systems == {"one": "for all", "two": "for two"}
+    assert (
+        "no model is named 'three'"
+        in asked(["fine"], "--system", f"three={tmp_path / 'own'}", code=2)["output"]
+    )
