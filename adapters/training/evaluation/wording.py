@@ -10,10 +10,10 @@ from adapters.training.evaluation.statistics import Quantile
 
 
 def share_text(share: Share | None) -> str:
-    """`81.3 % (75.6–85.9) of 228`."""
+    """`81.3% (75.6–85.9) of 228`."""
     if share is None or share.rate is None:
         return "–"
-    return f"{share.rate:.1%} ({share.low:.1%}–{share.high:.1%}) of {share.of}"
+    return f"{share.rate:.1%} ({share.low * 100:.1f}–{share.high * 100:.1f}) of {share.of}"
 
 
 def time_text(quantile: Quantile | None) -> str:
@@ -50,11 +50,11 @@ def score_rows(part: Part) -> Iterator[tuple[str, list[str]]]:
     yield row("right", lambda one: share_text(one.accuracy))
     yield row("wrong values", lambda one: share_text(one.fact_failures))
     if any(one.unproved is not None for one in every):
-        yield row("values not in the documents", lambda one: share_text(one.unproved))
-    yield row("handed over though there is an answer", lambda one: share_text(one.handed_over))
-    yield row("refused though there is an answer", lambda one: share_text(one.refused))
+        yield row("values not documented", lambda one: share_text(one.unproved))
+    yield row("handed over, has an answer", lambda one: share_text(one.handed_over))
+    yield row("refused, has an answer", lambda one: share_text(one.refused))
     if any(one.answered_instead.of for one in every):
-        yield row("answered though there is none", lambda one: share_text(one.answered_instead))
+        yield row("answered, has none", lambda one: share_text(one.answered_instead))
     if any(one.errors for one in every):
         yield row("no answer came", lambda one: str(one.errors))
     if any(one.seconds["p50"] and one.seconds["p50"].value for one in every):
