@@ -1,7 +1,8 @@
-"""Two other gateways in front of the same mock engine, each in an environment of its own under var/bench/peers.
+"""What others have made, each in an environment of its own under var/bench/peers: two gateways in front of the same
+mock engine, and whatever environment a benchmark asks for.
 
 They are installed from their registries at exact versions at the first run; nothing of them is in this
-repository. Both listen on loopback only.
+repository. The gateways listen on loopback only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -78,9 +79,7 @@ def litellm(engine: str, folder: Path) -> Iterator[Target]:
     home = PEERS / f"litellm-{LITELLM}"
     command = home / "bin/litellm"
     if not command.exists():
-        _make(home)
-        _install([sys.executable, "-m", "venv", str(home)], home)
-        _install([str(home / "bin/pip"), "install", "-q", f"litellm[proxy]=={LITELLM}"], home)
+        python_with(home.name, [f"litellm[proxy]=={LITELLM}"])
     config = folder / "litellm.yaml"
     config.write_text(_LITELLM_CONFIG.format(engine=engine, key=MASTER_KEY))
     port = free_port()
@@ -94,6 +93,17 @@ def litellm(engine: str, folder: Path) -> Iterator[Target]:
         [str(command), *arguments], folder / "litellm.log", ready=ready, env=environment, cwd=folder
     ):
         yield Target("litellm", url, {"authorization": f"Bearer {MASTER_KEY}"}, "base")
+
+
+def python_with(name: str, requirements: Sequence[str]) -> Path:
+    """The interpreter of the environment `name`, made if it is not there. Raises PeerUnavailable."""
+    home = PEERS / name
+    python = home / "bin/python"
+    if not python.exists():
+        _make(home)
+        _install([sys.executable, "-m", "venv", str(home)], home)
+        _install([str(home / "bin/pip"), "install", "-q", *requirements], home)
+    return python
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
