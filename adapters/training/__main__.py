@@ -17,6 +17,7 @@ from adapters.training.recipe import Recipe, read_recipe
 from guardrails.problem import PolicyProblem
 
 console = Console(stderr=True)
+_SHOWN = ("loss", "proxy", "gold", "kl")
 
 
 class Bar:
@@ -28,8 +29,8 @@ class Bar:
 
     def step(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """See `adapters.training.method.Progress`."""
-        if "loss" in figures:
-            self._shown = f"loss {figures['loss']:.3f}"
+        named = [f"{name} {figures[name]:.3f}" for name in _SHOWN if name in figures]
+        self._shown = ", ".join(named) or self._shown
         if "answered" in figures:
             self._shown = "answering questions"
         self._progress.update(self._task, completed=done, total=total, figures=self._shown)

@@ -31,6 +31,7 @@ class Trained:
 
     The report shows `figures`, single numbers by name, and `curves`, name → (step, value) points. `privacy`: ε, δ
     and what they were accounted with, where the method gives a guarantee. `loss`: what the curves' values are.
+    `notes`: what else is to be said, by name.
     """
 
     kind: Literal["adapter", "model", "reward"]
@@ -39,6 +40,7 @@ class Trained:
     curves: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     privacy: Mapping[str, float | str] | None = None
     loss: str = "nats per answer token"
+    notes: Sequence[tuple[str, str]] = ()
 
 
 class Progress(Protocol):

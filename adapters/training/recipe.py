@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self
 import orjson
 from pydantic import Field, model_validator
 
-from adapters.package import CONFIG, is_name
+from adapters.package import CARD, CONFIG, is_name
 from adapters.training.evaluation.bars import Evaluate
-from adapters.training.feedback import Reward
+from adapters.training.feedback import Ppo, Reward
 from adapters.training.low_rank import LowRank
 from adapters.training.schedule import Schedule, Strict
 from guardrails.policy.yaml_source import read_yaml
@@ -139,6 +139,8 @@ class Gate(Strict):
     """Mean over the held-out pairs, see docs/training.md; for dpo."""
     min_rank_correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Spearman's, of rewards and held-out scores; for reward."""
+    min_gold_gain: float | None = None
+    """By how much the gold reward of held-out prompts has to rise; for ppo."""
 
     @property
     def asked(self) -> bool:
@@ -150,7 +152,8 @@ _BARS = {
     "min_preference_accuracy": ("dpo", "reward"),
     "min_reward_margin": ("dpo",),
     "min_rank_correlation": ("reward",),
-    "max_loss_rise": ("quantise",),
+    "max_loss_rise": ("quantise", "ppo"),
+    "min_gold_gain": ("ppo",),
 }
 """Which methods have the figure."""
 
@@ -163,7 +166,7 @@ class Recipe(Strict):
     out: Path
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
-    method: Annotated[Lora | Private | Dpo | Reward | Full | Quantise, Field(discriminator="kind")]
+    method: Annotated[Lora | Private | Dpo | Reward | Ppo | Full | Quantise, Field(discriminator="kind")]
     gate: Gate = Gate()
     evaluate: Evaluate | None = None
     package: Package = Package()
@@ -192,6 +195,8 @@ class Recipe(Strict):
                 raise ValueError("method.patience needs data.held_out to measure on")
             if self.gate.asked:
                 raise ValueError("the gate needs data.held_out to measure on")
+            if self.method.kind == "ppo":
+                raise ValueError("ppo needs data.held_out: prompts on which the gold reward is measured")
         for bar, kinds in _BARS.items():
             if getattr(self.gate, bar) is not None and self.method.kind not in kinds:
                 raise ValueError(f"gate: {bar} is for method.kind {' and '.join(kinds)}")
@@ -212,7 +217,8 @@ class Recipe(Strict):
         shaping = self.model_dump(
             mode="json", exclude={"out": True, "base": True, "package": True, "gate": True, "evaluate": True}
         )
-        shaping["method"].pop("start_from", None)  # a path; the card names the adapter by its content
+        for path in ("start_from", "reward", "gold"):  # the card names what they hold by its content
+            shaping["method"].pop(path, None)
         shaping["data"] = {key: shaping["data"][key] for key in ("system", "max_tokens")}
         return sha256(orjson.dumps(shaping, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -233,8 +239,10 @@ def read_recipe(path: Path) -> Recipe:
         update={"sign_with": whole(recipe.package.sign_with), "key_file": whole(recipe.package.key_file)}
     )
     method = recipe.method
-    if isinstance(method, Dpo):
+    if isinstance(method, Dpo | Ppo):
         method = method.model_copy(update={"start_from": whole(method.start_from)})
+    if isinstance(method, Ppo):
+        method = method.model_copy(update={"reward": whole(method.reward), "gold": whole(method.gold)})
     recipe = recipe.model_copy(
         update={
             "base": whole(recipe.base),
@@ -249,8 +257,10 @@ def read_recipe(path: Path) -> Recipe:
         moved = recipe.evaluate.moved(whole)
         recipe = recipe.model_copy(update={"evaluate": moved})
         files |= {"evaluate.questions": moved.questions, "evaluate.general": moved.general}
-    if isinstance(method, Dpo) and method.start_from is not None:
+    if isinstance(method, Dpo | Ppo) and method.start_from is not None:
         files["method.start_from"] = method.start_from / CONFIG
+    if isinstance(method, Ppo):
+        files |= {"method.reward": method.reward / CARD, "method.gold": method.gold / CARD}
     for field, file in files.items():
         if file is not None and not file.is_file():
             raise PolicyProblem(path, f"{file} is not there", source.line(field.split(".")), field)

@@ -7,14 +7,17 @@ arXiv:1909.08593, section 2.2), so that members can be compared and a KL weight 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from adapters.package import CARD, CONFIG, WEIGHTS, file_digest
@@ -107,7 +110,8 @@ def last_states(model: Any, sequences: Sequence[Sequence[int]]) -> Any:
     ids = torch.tensor([[*one, *[0] * (longest - len(one))] for one in sequences], device=device)
     lengths = torch.tensor([len(one) for one in sequences], device=device)
     mask = (torch.arange(longest, device=device) < lengths[:, None]).long()
-    states = model.get_base_model().get_decoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+    read = model.get_base_model().get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+    states = read.last_hidden_state
     return states[torch.arange(len(sequences), device=device), lengths - 1].float()
 
 
@@ -119,3 +123,44 @@ def raw_rewards(model: Any, head: Any, sequences: Sequence[Sequence[int]], batch
             for start in range(0, len(sequences), batch)
             for reward in last_states(model, sequences[start : start + batch]) @ head.to(model.device)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A reward model whose members are adapters of a policy's model. `heads`: by adapter name."""
+
+    heads: Mapping[str, Head]
+
+    def lower_bound(
+        self, model: Any, sequences: Sequence[Sequence[int]], batch: int, uncertainty: float
+    ) -> NDArray[np.float64]:
+        """Shape (rows,): the members' mean less `uncertainty` times the standard deviation between them.
+
+        What members do not agree on is not worth earning (Coste et al. 2023, arXiv:2310.02743).
+        """
+        rewards = []
+        for name, head in self.heads.items():
+            with wearing(model, name):
+                raw = np.array(raw_rewards(model, head.weight, sequences, batch))
+            rewards.append((raw - head.mean) / head.deviation)
+        whole = np.stack(rewards)
+        return np.asarray(whole.mean(axis=0) - uncertainty * whole.std(axis=0))
+
+
+def attach(model: Any, reward: RewardFolder, name: str) -> Attached:
+    """Load the members beside the adapter that is trained, frozen. Blocking."""
+    heads = {}
+    for number, folder in enumerate(reward.member_folders):
+        model.load_adapter(folder, f"{name}-{number}")
+        heads[f"{name}-{number}"] = Head.load(folder)
+    return Attached(heads)
+
+
+@contextmanager
+def wearing(model: Any, adapter: str) -> Iterator[None]:
+    """With another adapter of `model` than the one that is trained, which is active again afterwards."""
+    model.set_adapter(adapter, inference_mode=True)
+    try:
+        yield
+    finally:
+        model.set_adapter("default")

@@ -22,11 +22,12 @@ from adapters.training.card_writer import write_model_card, write_package
 from adapters.training.conversation import digest_of, read_conversations
 from adapters.training.encoding import Encoded, encode_all
 from adapters.training.evaluation import trained as evaluation
-from adapters.training.feedback import Reward
+from adapters.training.feedback import Ppo, Reward
 from adapters.training.judged_run import Judged, prepare_judgements, write_reward_card
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.methods import preference, private, quantised, reward, supervised
+from adapters.training.methods import policy, preference, private, quantised, reward, supervised
 from adapters.training.plan import Plan, make_plan, require
+from adapters.training.policy_run import PolicyInputs, prepare_policy
 from adapters.training.preferences import EncodedPair, encode_pairs, pairs_digest, read_pairs
 from adapters.training.privacy import Guarantee, check_unit, promise
 from adapters.training.quantisable import inspect, plan_of
@@ -67,6 +68,12 @@ class Prepared:
     start: Start | None = None
     judged: Judged | None = None
     asked: evaluation.Asked | None = None
+    policy: PolicyInputs | None = None
+
+    def made_from(self) -> dict[str, str]:
+        """Digests of what it starts from and learns by, beside its data."""
+        started = {} if self.start is None else {"start_digest": self.start.digest}
+        return started | ({} if self.policy is None else self.policy.digests())
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -88,6 +95,11 @@ def _prepare(recipe: Recipe) -> Prepared:
         return Prepared(recipe, tokenizer, (), (), judged.digest, judged.plan, judged=judged)
     if isinstance(recipe.method, Quantise):
         return _prepare_quantising(recipe, tokenizer)
+    if isinstance(recipe.method, Ppo):
+        inputs = prepare_policy(recipe, recipe.method, tokenizer)
+        return Prepared(
+            recipe, tokenizer, (), (), inputs.digest, inputs.plan, start=inputs.start, policy=inputs
+        )
     data = recipe.data
     train = read_conversations(data.train, data.system)
     kept = read_conversations(data.held_out, data.system) if data.held_out is not None else ()
@@ -186,7 +198,7 @@ def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
     rise = gate.max_loss_rise
     if rise is not None and loss is not None and base is not None and loss - base > rise:
         problems.append(f"held-out loss rose by {loss - base:.4f}, gate.max_loss_rise is {rise:g}")
-    for name in ("preference_accuracy", "reward_margin", "rank_correlation"):
+    for name in ("preference_accuracy", "reward_margin", "rank_correlation", "gold_gain"):
         bar, value = getattr(gate, f"min_{name}"), figures.get(name)
         if bar is not None and value is not None and value < bar:
             problems.append(f"{name.replace('_', ' ')} {value:.3f} is below gate.min_{name} {bar:g}")
@@ -207,6 +219,9 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
         return reward.train(job, recipe.method, judged.plan.steps, judged.train, judged.held_out, tell)
     if isinstance(recipe.method, Quantise):
         return quantised.quantise(job, prepared.held_out, tell)
+    if isinstance(recipe.method, Ppo):
+        assert prepared.policy is not None
+        return policy.train(job, recipe.method, prepared.policy, prepared.tokenizer, tell)
     if isinstance(recipe.method, Private):
         assert prepared.promised is not None
         return private.train(
@@ -223,14 +238,13 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
 
 def _package(prepared: Prepared, trained: Trained) -> str:
     recipe = prepared.recipe
-    started = {} if prepared.start is None else {"start_digest": prepared.start.digest}
     # A digest would confirm a guess at the data, against what a private run promises.
     about = (
         {"dataset_digest": prepared.data_digest} if trained.privacy is None else {"privacy": trained.privacy}
     )
     card = {
         **about,
-        **started,
+        **prepared.made_from(),
         "recipe_digest": recipe.digest(),
         "method": recipe.method.kind,
         "seed": recipe.seed,
@@ -264,6 +278,7 @@ def _report(prepared: Prepared, trained: Trained, result: Mapping[str, Any], rec
     )
     facts: Sequence[tuple[str, str]] = [
         *prepared.plan.lines(),
+        *trained.notes,
         *((f"privacy: {name}", str(value)) for name, value in (trained.privacy or {}).items()),
         *(("bar", one["text"]) for one in result.get("bars", ())),
         *((("evaluation", f"{evaluation.PAGE}, {evaluation.RECORD}"),) if prepared.asked is not None else ()),
@@ -306,8 +321,8 @@ def _same_run(prepared: Prepared) -> None:
         "data": prepared.data_digest,
         "base": fingerprint(recipe.base),
         "plan": asdict(prepared.plan)["steps"],
-        **({} if prepared.start is None else {"start": prepared.start.digest}),
         **({} if prepared.asked is None else {"evaluate": prepared.asked.identity()}),
+        **prepared.made_from(),
     }
     file = recipe.out / _IDENTITY
     if file.exists() and orjson.loads(file.read_bytes()) != identity:

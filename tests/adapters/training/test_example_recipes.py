@@ -33,6 +33,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["--out", bank / "train.jsonl", "--held-out", bank / "unseen.jsonl", "--pairs", bank / "pairs.jsonl",
          "--pairs-held-out", bank / "pairs_unseen.jsonl", "--seed", "1"],
         ["--out", bank / "plain.jsonl", "--held-out", bank / "plain_unseen.jsonl", "--grounded", "0", "--seed", "2"],
+        ["--out", bank / "gold_rows.jsonl", "--pairs", bank / "gold.jsonl", "--pairs-held-out",
+         bank / "gold_unseen.jsonl", "--held-out", bank / "gold_rows_unseen.jsonl", "--seed", "3"],
     ]  # fmt: skip
     for command in commands:
         words = ["data", "synthesise", "--policy", POLICY, "--count", "400", *map(str, command)]
@@ -47,7 +49,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_method_has_a_recipe_and_every_recipe_says_what_it_is_for() -> None:
     kinds = [yaml.safe_load(path.read_text(encoding="utf-8"))["method"]["kind"] for path in RECIPES]
-    assert {"lora", "full", "dpo", "private", "quantise"} <= set(kinds)
+    assert {"lora", "full", "dpo", "private", "quantise", "reward", "ppo"} <= set(kinds)
     for path in RECIPES:
         assert path.read_text(encoding="utf-8").startswith("# ")
         assert path.name in (ROOT / "docs/training.md").read_text(encoding="utf-8")
@@ -73,8 +75,11 @@ def test_every_recipe_passes_its_dry_run(copied: Path, trainer_python: Path) -> 
     said = done.stderr
     for recipe in recipes:
         lines, said = re.split(rf"^{re.escape(recipe)} ", said, maxsplit=1, flags=re.MULTILINE)
-        # A machine may be too small for one of them, and is told so: then everything else was in order.
-        if not (said.startswith("2\n") and re.search("of (memory|disk) are needed", lines)):
+        # A machine may be too small for one of them, and is told so: then everything else was in order. One that
+        # builds on what another makes is refused until that is there.
+        if not (
+            said.startswith("2\n") and re.search(r"of (memory|disk) are needed|runs/\S+ is not there", lines)
+        ):
             assert said.startswith("0\n"), lines
             assert re.search(r"rows .*held out", lines)
         said = said.partition("\n")[2]

@@ -58,6 +58,19 @@ def test_paths_are_from_the_recipes_folder(folder: Path) -> None:
         (("lora\n  rank: 8", "dpo\n  rank: 8\n  start_from: gone"), None, "rank: comes with the adapter"),
         (("lora\n  rank: 8", "dpo\n  dropout: 0.1"), 8, "less than or equal to 0"),
         (("  rank: 8\n", "gate: {min_reward_margin: 1}\n"), None, "the gate needs data.held_out"),
+        (("lora\n  rank: 8", "reward\n  patience: 1"), None, "a reward model runs its steps"),
+        (("lora\n  rank: 8\n", "reward\npackage: {sign_with: key}\n"), None, "nothing serves it"),
+        (("lora\n  rank: 8", "ppo\n  reward: gone\n  gold: gone"), None, "ppo needs data.held_out"),
+        (
+            ("lora\n  rank: 8", "ppo\n  reward: r\n  gold: g\n  algorithm: rloo\n  samples: 1"),
+            None,
+            "rloo compares",
+        ),
+        (
+            ("lora\n  rank: 8", "ppo\n  reward: r\n  gold: g\n  kl_target: 30"),
+            None,
+            "must lie below kl_ceiling",
+        ),
         (("rank: 8", "rank: [8"), 9, "expected ',' or ']'"),
     ],
 )
