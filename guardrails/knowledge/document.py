@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
+MAX_DOCUMENT_BYTES = 20_000_000
+
 HEADING = "heading"
 PARAGRAPH = "paragraph"
 ITEM = "item"

@@ -13,6 +13,7 @@ from markdown_it.token import Token
 from guardrails.knowledge.document import HEADING, ITEM, PARAGRAPH, TABLE, Block
 from guardrails.knowledge.html import html_blocks
 
+MAX_FRONT = 100_000
 _FRONT = re.compile(r"\A\s*---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]"
 _WRAPPED = re.compile(rf"(?<={_WIDE})\n(?={_WIDE})")
@@ -24,6 +25,8 @@ def front_matter(text: str) -> tuple[dict[str, Any], str, int]:
     found = _FRONT.match(text)
     if not found:
         return {}, text, 0
+    if len(found[1]) > MAX_FRONT:
+        raise ValueError(f"line 1: the front matter is longer than {MAX_FRONT} characters")
     try:
         # The base loader leaves every value the text it is: 001 stays 001, 2.10 stays 2.10. It makes no objects.
         fields = yaml.load(found[1], Loader=yaml.BaseLoader)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from guardrails.knowledge.document import HEADING, PARAGRAPH, Block, Document
+from guardrails.knowledge.document import HEADING, MAX_DOCUMENT_BYTES, PARAGRAPH, Block, Document
 from guardrails.knowledge.encoding import decode
 from guardrails.knowledge.faq import csv_blocks, jsonl_blocks
 from guardrails.knowledge.html import html_blocks, html_fields
@@ -19,7 +19,6 @@ from guardrails.knowledge.plain import LONGEST_HEADING, text_blocks
 from guardrails.knowledge.validity import known_fields, opening_fields, validity
 from guardrails.knowledge.word import docx_blocks
 
-MAX_BYTES = 20_000_000
 _OPENING, _CLOSING = 6, 2
 """Blocks at the beginning and at the end that may say when a document holds."""
 _LONGEST_SAID = 400
@@ -36,8 +35,8 @@ class _Parsed:
 
 def read_document(raw: bytes, path: str) -> Document:
     """The document; `path` is its name below the knowledge folder. Raises ValueError with line or page."""
-    if len(raw) > MAX_BYTES:
-        raise ValueError(f"{len(raw)} bytes; at most {MAX_BYTES} are read. Split the document")
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"{len(raw)} bytes; at most {MAX_DOCUMENT_BYTES} are read. Split the document")
     name = PurePosixPath(path)
     parsed = FORMATS[name.suffix.lower()](raw)
     if not parsed.blocks:

@@ -21,6 +21,8 @@ from guardrails.patterns.literals import alternatives, requirements
 MAX_PATTERNS = 4000
 MAX_LENGTH = 40_000
 """Characters of one pattern, its words written out."""
+MAX_TOTAL = 4_000_000
+"""Of all patterns together."""
 _PATTERN_MEMORY = 8 << 20
 _LANES = 3
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -167,9 +169,16 @@ class PatternTable:
         }
         self._parts = {name: _checked(f"(?:{text})", "parts", name) for name, text in source.parts.items()}
         pieces: dict[frozenset[str], int] = {}
-        patterns = [
-            one for name, texts in source.signals.items() for one in self._compiled(name, texts, pieces)
-        ]
+        patterns: list[_Pattern] = []
+        total = 0
+        for name, texts in source.signals.items():
+            written = [self._written_out(name, place) for place in range(len(texts))]
+            total += sum(map(len, written))
+            if total > MAX_TOTAL:
+                raise WrongPattern(
+                    f"all patterns together are longer than {MAX_TOTAL} characters", "signals", name
+                )
+            patterns += self._compiled(name, written, pieces)
         self._set_up(pieces, patterns)
 
     def only(self, signals: Collection[str]) -> PatternTable:
@@ -252,11 +261,10 @@ class PatternTable:
     def _compiled(
         self, signal: str, patterns: Sequence[str], pieces: dict[frozenset[str], int]
     ) -> list[_Pattern]:
-        """The patterns of a signal; those that need the same pieces as one."""
+        """The patterns of a signal, written out; those that need the same pieces as one."""
         together: dict[int, list[str]] = {}
-        for place in range(len(patterns)):
-            text = _checked(self._written_out(signal, place), "signals", signal, place)
-            for one in alternatives(text):
+        for place, pattern in enumerate(patterns):
+            for one in alternatives(_checked(pattern, "signals", signal, place)):
                 needs = 0
                 for literals in requirements(one):
                     needs |= pieces.setdefault(literals, 1 << len(pieces))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import sys
 from datetime import date
 from hashlib import sha256
@@ -14,6 +15,8 @@ from guardrails.policy.load import load_policy
 from guardrails.problem import PolicyProblem
 
 REFUSED = 3
+MEMORY = 4 << 30
+"""Bytes of data this process may have. The largest policies within the bounds need a fourth of it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +24,7 @@ def main(arguments: list[str]) -> int:
     folder, out, today = Path(arguments[0]), Path(arguments[1]), date.fromisoformat(arguments[2])
     cache = Path(arguments[3]) if len(arguments) > 3 else None
     os.nice(5)
+    _bound_memory()
     try:
         policy = load_policy(folder, today=today, cache_dir=cache)
     except PolicyProblem as problem:
@@ -36,6 +40,13 @@ def main(arguments: list[str]) -> int:
     out.write_bytes(content)
     sys.stdout.write(sha256(content).hexdigest() + "\n")
     return 0
+
+
+def _bound_memory() -> None:
+    # Whatever a policy does, the machine that serves requests beside it keeps its memory.
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from guardrails.knowledge.document import MAX_DOCUMENT_BYTES
 from guardrails.problem import PolicyProblem
 
 MAX_FILES = 20_000
+MAX_FILE_BYTES = 64 << 20
+MAX_BYTES = 512 << 20
+"""Of all files together."""
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -40,8 +44,23 @@ class PolicyFolder:
             stamps.append((str(path.relative_to(self.path)), stat.st_mtime_ns, stat.st_size))
         return tuple(stamps)
 
+    def check_size(self) -> None:
+        """Before any file is opened. Raises PolicyProblem, OSError."""
+        total = 0
+        for path in self.files():
+            size = path.stat().st_size
+            document = path.relative_to(self.path).parts[0] == "knowledge"
+            most = MAX_DOCUMENT_BYTES if document else MAX_FILE_BYTES
+            if size > most:
+                advice = "; split the document" if document else ""
+                raise PolicyProblem(path, f"{size:,} bytes; at most {most:,} are read{advice}")
+            total += size
+            if total > MAX_BYTES:
+                raise PolicyProblem(self.path, f"its files have more than {MAX_BYTES >> 20} MiB together")
+
     def digest(self) -> str:
         """Of names and contents. Raises PolicyProblem, OSError."""
+        self.check_size()
         digest = sha256()
         for path in self.files():
             digest.update(f"{path.relative_to(self.path)}\0{path.stat().st_size}\0".encode())

@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from guardrails.problem import PolicyProblem
 
+try:
+    from yaml import CSafeLoader as Base
+except ImportError:
+    # A PyYAML built without libyaml: the same, ten times slower.
+    from yaml import SafeLoader as Base  # type: ignore[assignment]
+
 Model = TypeVar("Model", bound=BaseModel)
 
 # Settings and templates are written by hand; what is larger came from elsewhere.
 MAX_BYTES = 4 * 1024 * 1024
+MAX_VALUES = 400_000
+MAX_DEPTH = 50
+_LONGEST_NUMBER = 100
 
 
-class _Loader(yaml.SafeLoader):
-    """Without aliases: a few lines of them can stand for billions of nodes."""
+class _Loader(Base):
+    """Reads numbers that somebody could have written; a longer one takes minutes to become one, and is a text."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
-        return super().compose_node(parent, index)
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and value is not None and len(value) > _LONGEST_NUMBER and implicit[0]:
+            return "tag:yaml.org,2002:str"
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
 # `mode: off` is a word here, not YAML 1.1's false.
@@ -82,6 +90,7 @@ def read_yaml(path: Path) -> YamlSource:
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyProblem(path, f"cannot be read as UTF-8 text: {error}") from None
     try:
+        _check_size(content)
         loader = _Loader(content)
         try:
             root = loader.get_single_node()
@@ -94,6 +103,31 @@ def read_yaml(path: Path) -> YamlSource:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise PolicyProblem(path, str(error).replace("\n", " ")) from None
     return YamlSource(path, data, root)
+
+
+def _check_size(content: str) -> None:
+    """Before anything is built of it. Raises ComposerError, at the place where it becomes too much.
+
+    No aliases: a few lines of them can stand for billions of values. Nor great depth: what comes next is recursive.
+    """
+    values = depth = 0
+    for event in yaml.parse(content, Loader=_Loader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            values += 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            wrong = (
+                "aliases are not allowed"
+                if isinstance(event, yaml.AliasEvent)
+                else f"nested more than {MAX_DEPTH} deep"
+                if depth > MAX_DEPTH
+                else f"more than {MAX_VALUES} values"
+                if values > MAX_VALUES
+                else ""
+            )
+            if wrong:
+                raise yaml.composer.ComposerError(None, None, wrong, cast(yaml.Mark, event.start_mark))
 
 
 def _child(node: yaml.Node | None, step: str | int) -> yaml.Node | None:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,12 @@ def read_lists(folder: Path) -> WordLists:
     allow: list[str] = []
     named: dict[str, _Entry] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        for entry in _entries(path):
-            if len(deny) + len(allow) >= MAX_TERMS:
-                raise PolicyProblem(path, f"more than {MAX_TERMS} terms in {folder.name}/", entry.line)
+        # Counted before any is judged, which takes much longer.
+        room = MAX_TERMS - len(deny) - len(allow)
+        entries = list(islice(_entries(path), room + 1))
+        if len(entries) > room:
+            raise PolicyProblem(path, f"more than {MAX_TERMS} terms in {folder.name}/", entries[-1].line)
+        for entry in entries:
             if entry.allowed:
                 allow.append(_text(entry))
                 continue

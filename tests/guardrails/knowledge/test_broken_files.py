@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from guardrails.knowledge.document import MAX_DOCUMENT_BYTES
 from guardrails.knowledge.ingest import read_knowledge
-from guardrails.knowledge.read import MAX_BYTES, read_document
+from guardrails.knowledge.read import read_document
 from guardrails.knowledge.word import MAX_UNPACKED
 from tests.guardrails.knowledge.files import pdf_file, word_file
 
@@ -84,7 +85,7 @@ def test_a_broken_page_of_a_pdf_is_told_with_its_number() -> None:
 
 def test_a_file_too_large_to_read_is_refused_unread() -> None:
     with pytest.raises(ValueError, match="Split the document"):
-        read_document(bytes(MAX_BYTES + 1), "a.txt")
+        read_document(bytes(MAX_DOCUMENT_BYTES + 1), "a.txt")
 
 
 def test_one_broken_file_leaves_the_others(tmp_path: Path) -> None:
