@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from adapters.package import CARD, CONFIG, is_name
+from adapters.training.distil import Distil
 from adapters.training.evaluation.bars import Evaluate
 from adapters.training.feedback import Ppo, Reward
 from adapters.training.low_rank import LowRank
@@ -166,7 +168,9 @@ class Recipe(Strict):
     out: Path
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
-    method: Annotated[Lora | Private | Dpo | Reward | Ppo | Full | Quantise, Field(discriminator="kind")]
+    method: Annotated[
+        Lora | Private | Dpo | Reward | Ppo | Full | Distil | Quantise, Field(discriminator="kind")
+    ]
     gate: Gate = Gate()
     evaluate: Evaluate | None = None
     package: Package = Package()
@@ -217,7 +221,12 @@ class Recipe(Strict):
         shaping = self.model_dump(
             mode="json", exclude={"out": True, "base": True, "package": True, "gate": True, "evaluate": True}
         )
-        for path in ("start_from", "reward", "gold"):  # the card names what they hold by its content
+        for path in (
+            "start_from",
+            "reward",
+            "gold",
+            "teacher",
+        ):  # the card names what they hold by its content
             shaping["method"].pop(path, None)
         shaping["data"] = {key: shaping["data"][key] for key in ("system", "max_tokens")}
         return sha256(orjson.dumps(shaping, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -243,6 +252,8 @@ def read_recipe(path: Path) -> Recipe:
         method = method.model_copy(update={"start_from": whole(method.start_from)})
     if isinstance(method, Ppo):
         method = method.model_copy(update={"reward": whole(method.reward), "gold": whole(method.gold)})
+    if isinstance(method, Distil):
+        method = method.model_copy(update={"teacher": whole(method.teacher)})
     recipe = recipe.model_copy(
         update={
             "base": whole(recipe.base),
@@ -261,6 +272,8 @@ def read_recipe(path: Path) -> Recipe:
         files["method.start_from"] = method.start_from / CONFIG
     if isinstance(method, Ppo):
         files |= {"method.reward": method.reward / CARD, "method.gold": method.gold / CARD}
+    if isinstance(method, Distil):
+        files["method.teacher"] = method.teacher / "config.json"
     for field, file in files.items():
         if file is not None and not file.is_file():
             raise PolicyProblem(path, f"{file} is not there", source.line(field.split(".")), field)
@@ -269,7 +282,19 @@ def read_recipe(path: Path) -> Recipe:
             f"{recipe.base} holds no config.json; `make model` prepares the default one under var/models"
         )
         raise PolicyProblem(path, message, source.line(["base"]), "base")
-    if b'"quantization_config"' in (recipe.base / "config.json").read_bytes():
-        message = f"{recipe.base.name} is quantised already; name the bfloat16 or single-precision model it came from"
-        raise PolicyProblem(path, message, source.line(["base"]), "base")
+    for field, message in _unfit_models(recipe):
+        raise PolicyProblem(path, message, source.line(field.split(".")), field)
     return recipe
+
+
+def _unfit_models(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(field, message)."""
+    models = {"base": recipe.base}
+    if isinstance(recipe.method, Distil):
+        models["method.teacher"] = recipe.method.teacher
+        if recipe.method.teacher == recipe.base:
+            yield "method.teacher", "the base has nothing to teach itself"
+    for field, model in models.items():
+        if b'"quantization_config"' in (model / "config.json").read_bytes():
+            origin = "the bfloat16 or single-precision model it came from"
+            yield field, f"{model.name} is quantised already; name {origin}"

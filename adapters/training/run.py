@@ -19,13 +19,22 @@ from transformers import AutoTokenizer
 
 from adapters.training.behaviour_record import record
 from adapters.training.card_writer import write_model_card, write_package
-from adapters.training.conversation import digest_of, read_conversations
+from adapters.training.conversation import Conversation, digest_of, read_conversations
+from adapters.training.distil import Distil
 from adapters.training.encoding import Encoded, encode_all
 from adapters.training.evaluation import trained as evaluation
 from adapters.training.feedback import Ppo, Reward
 from adapters.training.judged_run import Judged, prepare_judgements, write_reward_card
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.methods import policy, preference, private, quantised, reward, supervised
+from adapters.training.methods import (
+    distillation,
+    policy,
+    preference,
+    private,
+    quantised,
+    reward,
+    supervised,
+)
 from adapters.training.plan import Plan, make_plan, require
 from adapters.training.policy_run import PolicyInputs, prepare_policy
 from adapters.training.preferences import EncodedPair, encode_pairs, pairs_digest, read_pairs
@@ -34,6 +43,7 @@ from adapters.training.quantisable import inspect, plan_of
 from adapters.training.recipe import Dpo, Private, Quantise, Recipe
 from adapters.training.report import write_report
 from adapters.training.start import Start, read_start
+from adapters.training.teacher import Teacher, read_teacher
 from adapters.vllm_plugin.base_model import fingerprint
 
 RESULT = "result.json"
@@ -53,6 +63,14 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
+class Taught:
+    """What is learnt from another model: `said`, the rows as they are written."""
+
+    teacher: Teacher
+    said: tuple[Conversation, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """Everything read and checked, nothing trained yet."""
 
@@ -67,12 +85,15 @@ class Prepared:
     pairs: Pairs | None = None
     start: Start | None = None
     judged: Judged | None = None
+    taught: Taught | None = None
     asked: evaluation.Asked | None = None
     policy: PolicyInputs | None = None
 
     def made_from(self) -> dict[str, str]:
         """Digests of what it starts from and learns by, beside its data."""
         started = {} if self.start is None else {"start_digest": self.start.digest}
+        if self.taught is not None:
+            started["teacher_fingerprint"] = self.taught.teacher.fingerprint
         return started | ({} if self.policy is None else self.policy.digests())
 
 
@@ -113,8 +134,14 @@ def _prepare(recipe: Recipe) -> Prepared:
         check_unit(train, data.train.name, kept, data.held_out.name if data.held_out is not None else "")
         promised = promise(recipe.method, len(rows), plan.steps)
         plan = replace(plan, more=promised.lines())
+    taught = None
+    if isinstance(recipe.method, Distil):
+        taught = Taught(read_teacher(recipe.method.teacher, tokenizer), train)
+        lines = taught.teacher.lines(recipe.method.answer_tokens)
+        plan = replace(plan, memory=plan.memory + taught.teacher.size, more=lines)
     require(plan, recipe.out)
-    return Prepared(recipe, tokenizer, rows, held_out, digest_of(train + kept), plan, promised)
+    digest = digest_of(train + kept)
+    return Prepared(recipe, tokenizer, rows, held_out, digest, plan, promised, taught=taught)
 
 
 def _prepare_pairs(recipe: Recipe, method: Dpo, tokenizer: Any) -> Prepared:
@@ -222,6 +249,20 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
     if isinstance(recipe.method, Ppo):
         assert prepared.policy is not None
         return policy.train(job, recipe.method, prepared.policy, prepared.tokenizer, tell)
+    if isinstance(recipe.method, Distil):
+        assert prepared.taught is not None
+        teacher, said = prepared.taught.teacher, prepared.taught.said
+        return distillation.train(
+            job,
+            recipe.method,
+            teacher,
+            prepared.tokenizer,
+            said,
+            prepared.rows,
+            prepared.held_out,
+            recipe.data.max_tokens,
+            tell,
+        )
     if isinstance(recipe.method, Private):
         assert prepared.promised is not None
         return private.train(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from trl import SFTConfig, SFTTrainer
 from adapters.training.encoding import Encoded
 from adapters.training.low_rank import LowRank
 from adapters.training.method import Job, Progress, Trained
-from adapters.training.recipe import Full, Lora
+from adapters.training.recipe import Full
 from adapters.training.schedule import Schedule
 
 LAST_STEPS = 10
@@ -42,14 +42,16 @@ WHOLE = ".whole"
 
 def train(
     job: Job,
-    settings: Lora | Full,
+    settings: LowRank | Full,
     tokenizer: Any,
     rows: Sequence[Encoded],
     held_out: Sequence[Encoded],
     tell: Progress,
+    trainer_of: Callable[..., SFTTrainer] = SFTTrainer,
 ) -> Trained:
     """Train, or go on where an earlier run of the same job was cut off. Blocking, minutes to hours.
 
+    `trainer_of`: what makes the trainer, where the loss is another.
     Raises OSError when a checkpoint cannot be written; the last whole one stays.
     """
     set_seed(job.seed)
@@ -57,11 +59,11 @@ def train(
     resume = last_whole_checkpoint(checkpoints)
     # Small steps vanish when they are added to bfloat16 weights, so what is learnt is kept in single precision:
     # all of a full model, and by PEFT itself the adapter.
-    dtype = torch.bfloat16 if isinstance(settings, Lora) else torch.float32
+    dtype = torch.bfloat16 if isinstance(settings, LowRank) else torch.float32
     model = AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype)
-    if isinstance(settings, Lora):
+    if isinstance(settings, LowRank):
         model = get_peft_model(model, lora_config(settings))
-    trainer = SFTTrainer(
+    trainer = trainer_of(
         model=model,
         args=SFTConfig(
             **schedule(job, settings, checkpoints, measured=bool(held_out)),
@@ -86,7 +88,7 @@ def train(
         figures["held_out_loss"] = _held_out_loss(trainer)
         if before is not None:
             figures["base_held_out_loss"] = before
-    kind: Literal["adapter", "model"] = "adapter" if isinstance(settings, Lora) else "model"
+    kind: Literal["adapter", "model"] = "adapter" if isinstance(settings, LowRank) else "model"
     folder = save(trainer.model, tokenizer, job, kind)
     return Trained(kind, folder, figures, curves)
 

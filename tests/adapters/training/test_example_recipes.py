@@ -49,19 +49,22 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_method_has_a_recipe_and_every_recipe_says_what_it_is_for() -> None:
     kinds = [yaml.safe_load(path.read_text(encoding="utf-8"))["method"]["kind"] for path in RECIPES]
-    assert {"lora", "full", "dpo", "private", "quantise", "reward", "ppo"} <= set(kinds)
+    assert {"lora", "full", "dpo", "private", "distil", "quantise", "reward", "ppo"} <= set(kinds)
     for path in RECIPES:
         assert path.read_text(encoding="utf-8").startswith("# ")
         assert path.name in (ROOT / "docs/training.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.default_model
-def test_every_recipe_passes_its_dry_run(copied: Path, trainer_python: Path) -> None:
+def test_every_recipe_passes_its_dry_run(copied: Path, trainer_python: Path, tiny_model: Path) -> None:
     prepared = ROOT / "var/models" / MODEL
     if not (prepared / "config.json").exists():
         reason = f"{prepared} is not there: make model"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     (copied / "var/models" / MODEL).symlink_to(prepared.resolve())
+    teacher = copied / "var/runs/full/model"
+    teacher.parent.mkdir(parents=True)
+    teacher.symlink_to(tiny_model)
     recipes = [str(copied / "examples/recipes" / path.name) for path in RECIPES]
     done = subprocess.run(
         [str(trainer_python), "-m", "tests.adapters.training.dry_runs", *recipes],
@@ -83,4 +86,4 @@ def test_every_recipe_passes_its_dry_run(copied: Path, trainer_python: Path) -> 
             assert said.startswith("0\n"), lines
             assert re.search(r"rows .*held out", lines)
         said = said.partition("\n")[2]
-    assert not (copied / "var/runs").exists()
+    assert [path.name for path in copied.glob("var/runs/*")] == ["full"]
