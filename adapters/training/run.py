@@ -225,6 +225,10 @@ def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
     rise = gate.max_loss_rise
     if rise is not None and loss is not None and base is not None and loss - base > rise:
         problems.append(f"held-out loss rose by {loss - base:.4f}, gate.max_loss_rise is {rise:g}")
+    if figures.get("kept_step") == 0:
+        problems.append(
+            "no evaluated policy within the bounds had more gold reward than what it started from"
+        )
     for name in ("preference_accuracy", "reward_margin", "rank_correlation", "gold_gain"):
         bar, value = getattr(gate, f"min_{name}"), figures.get(name)
         if bar is not None and value is not None and value < bar:
