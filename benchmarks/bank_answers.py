@@ -88,7 +88,7 @@ def show(name: str, rows: Sequence[Mapping[str, Any]], stack: Stack) -> None:
     print(f"\n{name}")
     print(
         json.dumps(
-            {key: value for key, value in report.items() if key != "wrong"}, ensure_ascii=False, indent=1
+            {key: value for key, value in report.items() if key != "failures"}, ensure_ascii=False, indent=1
         )
     )
     answerable = [row for row in rows if row.get("type") == "answerable"][:STREAMED]
