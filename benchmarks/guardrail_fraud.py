@@ -60,6 +60,7 @@ def main() -> None:
         for one in judge(checks[check], check, name, expected, options.show)
     ]
     report["questions"] = {half: questions(options.policy, half) for half in ("tune", "test")}
+    report["dialogue"] = dialogue(checks)
     report["strung"] = {half: strung(checks["fraud"], half) for half in ("tune", "test")}
     report["microseconds"] = {"short": times(checks, short()), str(TEXT_LENGTH): times(checks, long())}
     for one in report["sets"]:
@@ -70,7 +71,8 @@ def main() -> None:
         )
     print(
         json.dumps(
-            {key: report[key] for key in ("questions", "strung", "microseconds", "load_seconds")}, indent=1
+            {key: report[key] for key in ("questions", "dialogue", "strung", "microseconds", "load_seconds")},
+            indent=1,
         )
     )
     if options.json:
@@ -126,6 +128,17 @@ def questions(policy: Path, half: str) -> dict[str, dict[str, int]]:
         right = got == EXPECTED.get(row["expect"], "allow")
         out.setdefault(row["type"], Counter())["right" if right else got] += 1
     return {kind: dict(counts) for kind, counts in sorted(out.items())}
+
+
+def dialogue(checks: Mapping[str, Check]) -> dict[str, dict[str, int]]:
+    """Of each kind of the messages nobody tuned on, those the fraud rules and the wish for a person speak up for."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows(BANK / "evaluation" / "dialogue_test.jsonl"):
+        counts = found.setdefault(row["kind"], {"count": 0, "fraud": 0, "handoff": 0})
+        counts["count"] += 1
+        for name in ("fraud", "handoff"):
+            counts[name] += checks[name](row["text"]).decision.value != "allow"
+    return found
 
 
 def short() -> list[str]:
