@@ -15,7 +15,7 @@ from adapters.training.distil import Distil
 from adapters.training.evaluation.bars import Evaluate
 from adapters.training.feedback import Ppo, Reward
 from adapters.training.low_rank import LowRank
-from adapters.training.schedule import Schedule, Strict
+from adapters.training.schedule import Packable, Schedule, Strict
 from guardrails.policy.yaml_source import read_yaml
 from guardrails.problem import PolicyProblem
 
@@ -31,7 +31,7 @@ class Data(Strict):
     """A longer row stops the run: cutting it would train on half an answer."""
 
 
-class Lora(LowRank):
+class Lora(LowRank, Packable):
     """Supervised: the answers of the rows."""
 
     kind: Literal["lora"]
@@ -96,7 +96,7 @@ class Dpo(LowRank):
         return self
 
 
-class Full(Schedule):
+class Full(Schedule, Packable):
     """Every weight of the base model is learnt; the result is a base model of its own, not an adapter."""
 
     kind: Literal["full"]

@@ -33,6 +33,16 @@ class Schedule(Strict):
     """Half the speed for much less memory."""
 
 
+class Packable(Strict):
+    """For methods whose rows can share a sequence."""
+
+    packing: bool = False
+    """The rows of a batch in one sequence, none of which sees another, instead of filled up to the longest of them.
+
+    Each step learns the same rows from the same positions, so the loss is the same up to rounding.
+    """
+
+
 def learning_rate(settings: Schedule, step: int, steps: int) -> float:
     """Rises over the warm-up's share of the steps, then falls as a cosine; the first step is not lost."""
     warm = math.ceil(settings.warmup * steps)

@@ -1,7 +1,10 @@
 """Supervised fine-tuning on conversations: LoRA, or every weight. The loss counts the answers' tokens alone.
 
-Not supported: packing (without a variable-length attention kernel, rows packed together would see each other),
-QLoRA, and several machines.
+Packed, the rows of a batch lie in one sequence with positions that begin again, which is where transformers ends what
+a token may look back at (`find_packed_sequence_indices`; by a block-diagonal mask where the attention is no kernel of
+variable length). Every step learns what it would learn from the same rows filled up.
+
+Not supported: QLoRA, and several machines.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from adapters.training.encoding import Encoded
 from adapters.training.low_rank import LowRank
 from adapters.training.method import Job, Progress, Trained
 from adapters.training.recipe import Full
-from adapters.training.schedule import Schedule
+from adapters.training.schedule import Packable, Schedule
 
 LAST_STEPS = 10
 """Whose mean is the training loss that is reported."""
@@ -54,28 +57,9 @@ def train(
     `trainer_of`: what makes the trainer, where the loss is another.
     Raises OSError when a checkpoint cannot be written; the last whole one stays.
     """
-    set_seed(job.seed)
     checkpoints = job.out / "checkpoints"
     resume = last_whole_checkpoint(checkpoints)
-    # Small steps vanish when they are added to bfloat16 weights, so what is learnt is kept in single precision:
-    # all of a full model, and by PEFT itself the adapter.
-    dtype = torch.bfloat16 if isinstance(settings, LowRank) else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(job.base, dtype=dtype)
-    if isinstance(settings, LowRank):
-        model = get_peft_model(model, lora_config(settings))
-    trainer = trainer_of(
-        model=model,
-        args=SFTConfig(
-            **schedule(job, settings, checkpoints, measured=bool(held_out)),
-            activation_checkpointing=settings.gradient_checkpointing,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        ),
-        train_dataset=_dataset(rows),
-        eval_dataset=_dataset(held_out) if held_out else None,
-        processing_class=tokenizer,
-        callbacks=callbacks(settings, tell),
-    )
-    trainer.remove_callback(PrinterCallback)  # `tell` shows the steps
+    trainer = make_trainer(job, settings, tokenizer, rows, held_out, tell, trainer_of)
     before = _held_out_loss(trainer) if held_out and resume is None else _recorded_loss(checkpoints)
     if before is not None and resume is None:
         checkpoints.mkdir(parents=True, exist_ok=True)
@@ -91,6 +75,43 @@ def train(
     kind: Literal["adapter", "model"] = "adapter" if isinstance(settings, LowRank) else "model"
     folder = save(trainer.model, tokenizer, job, kind)
     return Trained(kind, folder, figures, curves)
+
+
+def make_trainer(
+    job: Job,
+    settings: LowRank | Full,
+    tokenizer: Any,
+    rows: Sequence[Encoded],
+    held_out: Sequence[Encoded],
+    tell: Progress,
+    trainer_of: Callable[..., SFTTrainer] = SFTTrainer,
+) -> SFTTrainer:
+    """The model and all it learns with, at its first step."""
+    set_seed(job.seed)
+    trainer = trainer_of(
+        model=_model(job, settings),
+        args=SFTConfig(
+            **schedule(job, settings, job.out / "checkpoints", measured=bool(held_out)),
+            activation_checkpointing=settings.gradient_checkpointing,
+            padding_free=isinstance(settings, Packable) and settings.packing,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=_dataset(rows),
+        eval_dataset=_dataset(held_out) if held_out else None,
+        processing_class=tokenizer,
+        callbacks=callbacks(settings, tell),
+    )
+    trainer.remove_callback(PrinterCallback)  # `tell` shows the steps
+    return trainer
+
+
+def _model(job: Job, settings: LowRank | Full) -> Any:
+    # Small steps vanish when they are added to bfloat16 weights, so what is learnt is kept in single precision:
+    # all of a full model, and by PEFT itself the adapter.
+    if not isinstance(settings, LowRank):
+        return AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16)
+    return get_peft_model(base, lora_config(settings))
 
 
 @contextmanager
