@@ -12,6 +12,7 @@ from guardrails.fact_check.evidence import Evidence, FactLike
 from guardrails.fact_check.ground import Ground, read_claim
 from guardrails.fact_check.instance import Instance, read_instance, supposing
 from guardrails.fact_check.judgement import Finding, Judgement, Label
+from guardrails.fact_check.series import judged_series
 from guardrails.fact_check.statement import MOST_VALUES, Statement
 from guardrails.fact_check.valued import judged_value
 from guardrails.fact_check.wording import judged_wording
@@ -47,7 +48,7 @@ def check_sentence(
 def _judged(sentence: str, ground: Ground, question: str, heading: str) -> tuple[Label, list[Finding]]:
     claim = read_claim(sentence, ground, heading)
     findings = _values(claim, ground, question)
-    compared = judged_comparison(claim, ground)
+    compared = judged_series(claim, ground) or judged_comparison(claim, ground)
     if compared is not None and compared.label is Label.SUPPORTED:
         findings = [_compared(one) for one in findings]
     if not any(finding.label is Label.CONTRADICTED for finding in findings):
@@ -85,6 +86,9 @@ def _values(claim: Statement, ground: Ground, question: str) -> list[Finding]:
         if case is not None:
             findings.append(_of_case(case, claim, ground))
             continue
+        if any(one.inside and same_value(supposed, mention.value) for supposed, one in cases.items()):
+            findings.append(Finding(Label.SUPPORTED, "case", mention.value))
+            continue  # 欠30元的话，就还30元
         finding = judged_value(mention, claim, ground)
         claimed = mention.value
         if finding.label is Label.NOT_FOUND and any(same_value(claimed, one) for one in own):

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from guardrails.fact_check.features import tokens
+from guardrails.fact_check.features import features, tokens
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
 from guardrails.fact_check.statement import Mention, Statement, value_features
 from guardrails.values import value
 from guardrails.values.compare import comparable
+from guardrails.values.units import PER_BEFORE
+from guardrails.values.value import Value
 
 _MORE = "高|贵|多|长|慢|大|晚|重"
 _LESS = "低|便宜|少|短|快|小|早|轻"
@@ -59,7 +61,23 @@ _BY_WORD = (
         frozenset({value.PERIOD, value.DATE, value.CLOCK}),
     ),
 )
+_BY_NOUN = (
+    (
+        re.compile(r"费率|利率|比例|(?<![a-z])(?:rate|percentage)(?![a-z])"),
+        frozenset({value.RATE, value.MULTIPLE}),
+    ),
+    (re.compile(r"(?<![a-z])(?:expensive|costly|cheap)(?![a-z])"), frozenset({value.AMOUNT})),
+    (
+        re.compile(r"期限|有效期|时间|时限|(?<![a-z])(?:duration|term|period)(?![a-z])"),
+        frozenset({value.PERIOD}),
+    ),
+)
+"""What is compared, where a noun says it."""
+_DEAR = re.compile(r"[贵]|便宜|(?<![a-z])(?:expensive|costly|cheap|cheaper|dearer)(?![a-z])")
+_PRICE = features("price fee premium 价格 费")
 _LEAST_FIT = 0.3
+_SIDE_BY_SIDE = 0.15  # for standing in one sentence with the other side
+_SORT = 0.2  # for being per day, at most … as the sentence says, or as the other side is
 _APART = 0.3
 _OWN = 0.95  # weight of words that are a value's own, not those of a label above it
 
@@ -95,7 +113,8 @@ def read_comparison(claim: Statement) -> Comparison | None:
     for pattern in _ZH if zh else _EN:
         match = pattern.search(claim.plain)
         if match is not None:
-            kinds = next((kinds for words, kinds in _BY_WORD if words.fullmatch(match["how"])), _ANY)
+            by_noun = next((kinds for words, kinds in _BY_NOUN if words.search(match[0])), _ANY)
+            kinds = next((kinds for words, kinds in _BY_WORD if words.fullmatch(match["how"])), by_noun)
             return replace(_read(match, _relation(match["how"])), kinds=kinds)
     return None
 
@@ -122,6 +141,8 @@ def judged_comparison(claim: Statement, ground: Ground) -> Finding | None:
     if not only_first or not only_second:
         return None
     rest = _features(claim, ground, (0, len(claim.plain))) - only_first - only_second
+    if _DEAR.search(claim.plain):
+        rest |= _PRICE
     one = _value_of(only_first, only_second, rest, claim, ground, read.kinds)
     if one is None:
         return None
@@ -155,6 +176,9 @@ def _value_of(
     """The evidence's value that is about the wanted words and not about the unwanted ones."""
     best: tuple[float, Mention] | None = None
     about = dict.fromkeys(rest, 0.5) | dict.fromkeys(wanted, 1.0)
+    bound = value.MAX if "@most" in about else value.MIN if "@least" in about else ""
+    pers = {str(one.lastgroup) for one in PER_BEFORE.finditer(claim.plain)}
+    per = pers.pop() if len(pers) == 1 else ""
     for mention in ground.mentions:
         if mention.value.kind not in kinds:
             continue
@@ -169,6 +193,17 @@ def _value_of(
         strange = (f for f in unwanted if have.get(f, 0.0) > _OWN and f in ground.weight)
         apart = sum(1 for f in strange if like is None or f not in like.about)
         fit = ground.fit(about, have, across=across) - _APART * apart
+        fit += _SORT * _sorts(mention.value, bound, per, like)
+        if like is not None and mention.statement == like.statement:
+            fit += _SIDE_BY_SIDE
         if fit >= _LEAST_FIT and (best is None or fit > best[0]):
             best = fit, mention
     return best[1] if best else None
+
+
+def _sorts(one: Value, bound: str, per: str, like: Mention | None) -> int:
+    """In how many ways a value is of the sort that is compared, less those in which it is of another."""
+    wanted = [(bound, one.bound), (per, one.per)]
+    if like is not None:
+        wanted += [(like.value.bound, one.bound), (like.value.per, one.per)]
+    return sum((1 if said == found else -1) for said, found in wanted if said and found)

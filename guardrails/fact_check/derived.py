@@ -10,13 +10,14 @@ from itertools import pairwise
 from guardrails.fact_check.arithmetic import derivable, follows
 from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
+from guardrails.fact_check.reckoning import Reckoned, near, reckoned, results
 from guardrails.fact_check.statement import Mention, Statement
 from guardrails.values import value
 from guardrails.values.compare import comparable, same_number
 from guardrails.values.value import Value
 
 _RESULT = re.compile(
-    r"[=＝×÷]|\d\s?[x*/]\s?\d|计算|合计|共计|总共|一共|总计|总额|因此|所以|即为|利息|计为|等于|例如|比如|实际|应付|应收|比.{1,20}(?:高|低|贵|便宜|多|少|长|短)|相差|差额"
+    r"[=＝×÷]|\d\s?[x*/]\s?\d|计算|合计|共|总计|总额|因此|所以|即为|利息|计为|等于|例如|比如|实际|应付|应收|比.{1,20}(?:高|低|贵|便宜|多|少|长|短)|相差|差额"
     r"|(?<![a-z])(?:equals?|in total|total of|totals?|altogether|so|therefore|thus|interest (?:is|of|would|will|comes|due)|comes to|amounts? to|works out|for example|e\.g"
     r"|(?:more|less|cheaper|dearer|higher|lower|longer|shorter) than (?!\d|[$€£]))"
 )
@@ -24,6 +25,8 @@ _INPUTS = frozenset(
     {value.RATE, value.AMOUNT, value.RATIO, value.MULTIPLE, value.POINTS, value.PERIOD, value.COUNT}
 )
 _SUMS = frozenset({value.AMOUNT, value.POINTS})
+_NAMED = 0.3  # for being said of what the sentence names, or of others
+_CLEARLY = 0.2  # how much better another result must fit for the sentence's own to be wrong
 _NEARLY = 0.08  # how much less than the best a rate may fit what the sentence reckons
 
 
@@ -32,9 +35,39 @@ def derived(claim: Statement, ground: Ground, findings: list[Finding], own: Sequ
     loose = [one for one in findings if one.label is not Label.SUPPORTED and one.claimed is not None]
     if not loose:
         return findings
-    if _by_rate(claim, ground, loose) or _by_words(claim, ground, loose, own):
+    right = _reckoned(claim, ground, loose)
+    if right is False:
+        return findings
+    if right or _by_rate(claim, ground, loose) or _by_words(claim, ground, loose, own):
         return [Finding(Label.SUPPORTED, "derived", one.claimed) if one in loose else one for one in findings]
     return findings
+
+
+def _reckoned(claim: Statement, ground: Ground, loose: Sequence[Finding]) -> bool | None:
+    """Whether the results that the sentence gives are what fits it best; None where that cannot be told."""
+
+    def fit(goal: Mention, mention: Mention) -> float:
+        own = ground.fit(goal.about, mention.about, across=ground.across(claim, mention))
+        return own + _NAMED * ground.of_same(claim, mention)
+
+    wrong = {id(one.claimed) for one in loose}
+    every = results(claim)
+    goals = [one for one in every if id(one.value) in wrong] or every[-1:]
+    said = [_holds(goal, reckoned(goal, claim, ground, fit)) for goal in goals]
+    if True in said:
+        return True
+    return False if False in said else None
+
+
+def _holds(goal: Mention, ways: Sequence[Reckoned]) -> bool | None:
+    if not ways:
+        return None
+    right = [one for one in ways if near(one.number, goal.value.number)]
+    if not right:
+        return False
+    best = max(right, key=lambda one: one.fit)
+    ahead = max(one.fit for one in ways if one.form == best.form) - best.fit
+    return True if ahead <= _NEARLY else None if ahead <= _CLEARLY else False
 
 
 def _by_words(claim: Statement, ground: Ground, loose: Sequence[Finding], own: Sequence[Value]) -> bool:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from guardrails.fact_check.contrast import Contrast, Named, names_in, owners, relation
 from guardrails.fact_check.evidence import Evidence, FactLike, read_evidence
 from guardrails.fact_check.features import features, shared_by_languages
 from guardrails.fact_check.names import Names
@@ -33,6 +34,9 @@ class Ground:
     words: frozenset[str]
     """The English words of the evidence."""
     names: Names
+    contrast: Contrast
+    owners: Mapping[tuple[int, int], tuple[Named, ...]]
+    """By statement and place of each value: the names it is said of."""
 
     @classmethod
     def read(cls, evidence: Sequence[Evidence | FactLike | str]) -> Ground:
@@ -50,8 +54,17 @@ class Ground:
         pairs = {folded[at : at + 2] for at in range(len(folded) - 1)}
         for statement in statements:
             pairs.update(statement.features | statement.context)
+        contrast = Contrast.of(statements)
         return cls(
-            statements, mentions, weight, frozenset(pairs), folded, frozenset(_WORD.findall(folded)), names
+            statements,
+            mentions,
+            weight,
+            frozenset(pairs),
+            folded,
+            frozenset(_WORD.findall(folded)),
+            names,
+            contrast,
+            owners(contrast, statements),
         )
 
     @property
@@ -98,6 +111,16 @@ class Ground:
             if feature in known:
                 shared += mine * telling
         return shared / total if total else 0.0
+
+    def across(self, claim: Statement, mention: Mention) -> bool:
+        """Whether a value of the evidence stands in another language than the claim."""
+        return self.statements[mention.statement].lang != claim.lang
+
+    def of_same(self, claim: Statement, mention: Mention) -> int:
+        """1 where a value is said of what the claim names, -1 where of others that are set against it, else 0."""
+        across = self.across(claim, mention)
+        mine = names_in(claim, self.contrast, across=across)
+        return relation(mine, self.owners[mention.statement, mention.value.start], across=across)
 
     def nearest(self, claim: Statement) -> tuple[Statement | None, float]:
         """The statement that says most of what `claim` says, and the share of the claim's features it has."""

@@ -14,6 +14,8 @@ from guardrails.values.value import Value
 _KINDS = frozenset({value.AMOUNT, value.PERIOD, value.COUNT, value.AGE, value.POINTS, value.NUMBER})
 _TOLERANCE = 0.12  # how much less than another value's a rule's words may fit
 _MORE = re.compile(r"[\u3400-\u9fff]{3}|[a-z]+ [a-z]+")
+_STATED = re.compile(r"(?:收取?|付|交|为|是|共|计|省|(?<![a-z])(?:costs?|pays?|is|are|earns?|gets?)) ?$")
+"""What stands before a value that the sentence states, whatever comes behind: 要收50元手续费."""
 _CLOSE = 0.3
 
 
@@ -32,7 +34,11 @@ def read_instance(mention: Mention, claim: Statement, ground: Ground) -> Instanc
     if one.kind not in _KINDS or one.bound or one.upper is not None or not _supposed(mention, claim):
         return None
     alike = [
-        other for other in ground.mentions if comparable(one, other.value) and other.value.kind == one.kind
+        other
+        for other in ground.mentions
+        if comparable(one, other.value)
+        and other.value.kind == one.kind
+        and (one.kind != value.AMOUNT or other.value.unit == one.unit)
     ]
     if not alike or any(same_number(one, other.value) and not _limited(other.value) for other in alike):
         return None
@@ -74,6 +80,8 @@ def _supposed(mention: Mention, claim: Statement) -> bool:
     """Whether the sentence goes on behind the value: it is the case, not what is said of it."""
     if any(other.value.start > mention.value.end for other in claim.mentions):
         return True
+    if _STATED.search(claim.folded[: mention.value.start]):
+        return False
     return _MORE.search(claim.plain, mention.value.end) is not None
 
 

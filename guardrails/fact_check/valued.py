@@ -26,11 +26,19 @@ _NAMED = 0.3  # … where the words are names
 _TELLING = 1.2  # how telling the words must be that a rival has and the sentence's own value lacks
 _VAGUE_MOST = 3
 _WEAK = frozenset({value.COUNT, value.NUMBER, value.ORDINAL})
-_COUNTED_BY = frozenset({value.AMOUNT, value.COUNT, value.POINTS, value.FREE, value.RATE})
+_COUNTED_BY = frozenset(
+    {value.AMOUNT, value.COUNT, value.POINTS, value.FREE, value.RATE, value.NUMBER, value.UNLIMITED}
+)
+_EACH = re.compile(
+    r"(?:一|1)(?:个|自然)?(?:年|月|个月|天|日|周|期|笔|次|张|户|人|份|台|间|晚|件)|an? (?:year|month|week|day)"
+)
+_LASTS = re.compile(
+    r"(?:满|期限?|有效|为|至少|最长|最短|最多|只能?|仅|限|超过|不到|足|够|签|前|近|过|第)$|(?:within|after|for|least|most|only|is|lasts|takes|every|than|about) $"
+)
 _OTHERWISE = re.compile(
     r"否则|below that|under that|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than"
 )
-_LIST = re.compile(r"[\d、,/和或及 ]{1,60}")
+_LIST = re.compile(r"[、,/和或及 ]{1,60}|(?: |,|and|or){1,60}")
 _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
 
 
@@ -46,7 +54,12 @@ def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
     rivals = [pair for pair in others if _rival(claimed, pair[1].value)]
     if exact:
         matches = [other for _, other in exact]
-        rivals = [pair for pair in rivals if not _listed(pair[1], matches, ground)]
+        rivals = [
+            pair
+            for pair in rivals
+            if not _listed(pair[1], matches, ground)
+            and not _otherwise_counted(claimed, pair[1].value, matches)
+        ]
         return _same(mention, claim, ground, exact, rivals)
     if _per(mention, claim):
         return Finding(Label.SUPPORTED, "per", claimed)
@@ -81,7 +94,8 @@ def _same(mention: Mention, claim: Statement, ground: Ground, exact: _Scored, ri
 def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) -> Finding:
     """The evidence has other values only: contradicted, if it speaks of the same thing."""
     claimed = mention.value
-    _, match = max(others, key=lambda pair: pair[0])
+    alike = [pair for pair in others if pair[1].value.unit == claimed.unit]
+    _, match = max(alike if claimed.kind == value.AMOUNT and alike else others, key=lambda pair: pair[0])
     statement = ground.statements[match.statement]
     across = statement.lang != claim.lang
     spoken = ground.covered(mention.about, match.about.keys() | statement.context, across=across)
@@ -107,12 +121,22 @@ def _unheard(mention: Mention, claim: Statement, match: Mention, ground: Ground)
 
 def _listed(rival: Mention, exact: list[Mention], ground: Ground) -> bool:
     """Whether the rival stands in one list with a value that is right: 3、6、12个月."""
-    folded = ground.statements[rival.statement].folded
+    plain = ground.statements[rival.statement].plain
     for one in exact:
         if one.statement == rival.statement:
             first, second = sorted((one.value, rival.value), key=lambda found: found.start)
-            if _LIST.fullmatch(folded, first.end, second.start):
+            if _LIST.fullmatch(plain, first.end, second.start):
                 return True
+    return False
+
+
+def _otherwise_counted(claimed: Value, rival: Value, exact: list[Mention]) -> bool:
+    """Whether the rival is per transaction or at least, where the claim and its match are per day or at most."""
+    for one in exact:
+        if claimed.per and claimed.per == one.value.per and rival.per and rival.per != claimed.per:
+            return True
+        if claimed.bound and claimed.bound == one.value.bound and opposite_bounds(claimed, rival):
+            return True
     return False
 
 
@@ -201,14 +225,15 @@ def _cite(match: Mention, ground: Ground) -> tuple[str, str]:
 
 
 def _per(mention: Mention, claim: Statement) -> bool:
-    """一年100元, 一天最多转5万元: what another value is counted by."""
+    """一年100元, 一笔最多收100元, RMB 100 a year: what another value is counted by."""
     one = mention.value
     return (
-        one.kind == value.PERIOD
-        and one.text.startswith(("一", "1"))
-        and one.text[1:].strip("个自然") in {"年", "月", "天", "日", "周"}
+        one.kind in {value.PERIOD, value.COUNT}
+        and _EACH.fullmatch(one.text.lower()) is not None
+        and _LASTS.search(claim.folded[max(0, one.start - 8) : one.start]) is None
         and any(
-            other.clause == mention.clause and other.value.kind in _COUNTED_BY for other in claim.mentions
+            other is not mention and other.clause == mention.clause and other.value.kind in _COUNTED_BY
+            for other in claim.mentions
         )
     )
 
@@ -224,6 +249,8 @@ def _vague(claimed: Value) -> bool:
 def agrees(claimed: Value, mention: Mention, ground: Ground) -> bool:
     """Whether a value of the evidence says the same as the claimed one."""
     known = mention.value
+    if known.kind == value.FREE and known.unit == "charged" and claimed.kind != value.FREE:
+        return False  # that something is charged does not say how much
     if same_value(claimed, known):
         statement = ground.statements[mention.statement]
         return not opposite_bounds(claimed, known) or _OTHERWISE.search(statement.folded) is not None

@@ -11,12 +11,16 @@ from guardrails.fact_check.ground import Ground
 from guardrails.fact_check.judgement import Finding, Label
 from guardrails.fact_check.novelty import novel_words
 from guardrails.fact_check.polarity import Denial
+from guardrails.fact_check.start import judged_start
 from guardrails.fact_check.statement import Clause, Statement
+from guardrails.values.compare import same_value
 
 _ALIGNED = 0.4  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
 _VALUES = 0.15  # … and how much more one that has the clause's values
 _UNLESS = re.compile(r"除非|只有|(?<![a-z])(?:unless|only (?:if|when)|except)(?![a-z])")
+_SAID = 0.6
+_OUTRIGHT, _OUTRIGHT_MARGIN = 0.78, 0.05
 _SILENT = 0.15  # how much less a clause counts that neither says nor denies the word
 _EXCLUDED = 0.6
 _STRANGE = 0.3  # share of a clause that may be unheard of before it is held to be about something else
@@ -32,7 +36,12 @@ def judged_wording(claim: Statement, ground: Ground) -> Finding | None:
         found = _denial(clause, claim, ground) or _opposite(clause, claim, ground)
         if found is not None:
             return found
-    return _join(claim, ground) or _binding(claim, ground)
+    return (
+        _join(claim, ground)
+        or _binding(claim, ground)
+        or judged_start(claim, ground)
+        or _denied_outright(claim, ground)
+    )
 
 
 def _against(reason: str, statement: Statement) -> Finding:
@@ -63,6 +72,38 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
         if not _unheard(clause, claim, statement, ground):
             return _against("polarity", statement)
     return None
+
+
+def _denied_outright(claim: Statement, ground: Ground) -> Finding | None:
+    """A sentence that denies nothing, where the clause that says most of its words denies, whatever it denies."""
+    if _UNLESS.search(claim.folded) or any(clause.denials for clause in claim.clauses):
+        return None
+    told = dict.fromkeys(claim.features, 1.0)
+    values = {one for one in claim.features if one[0] == "#"}
+    affirming, denying, share, statement = 0.0, 0.0, 0.0, None
+    for candidate, clause in ground.clauses():
+        across = candidate.lang != claim.lang
+        have = {one for one, weight in clause.about.items() if weight >= _SAID}
+        here = ground.covered(told, have, across=across)
+        own = {one: 1.0 for one in clause.features if one[0] != "#"}
+        fit = 0.6 * here + 0.4 * ground.covered(own, claim.features, across=across)
+        if not clause.denials or not _denies_some(clause, candidate, claim.features, across=across):
+            affirming = max(affirming, fit + (_VALUES if values and values <= clause.features else 0.0))
+        elif fit > denying:
+            denying, share, statement = fit, here, candidate
+    if statement is None or share < _OUTRIGHT or denying < affirming + _OUTRIGHT_MARGIN:
+        return None
+    return _against("polarity", statement)
+
+
+def _denies_some(clause: Clause, statement: Statement, told: frozenset[str], *, across: bool) -> bool:
+    """Whether what a clause denies, all that comes behind its "not", is among the words told."""
+    for denial in clause.denials:
+        behind = features(statement.plain[denial.at : clause.end])
+        behind = frozenset(one for one in behind if not across or one[0] in "@&")
+        if not behind or behind & told or denial.weak:
+            return True
+    return False
 
 
 def _words(clause: Clause, claim: Statement, ground: Ground) -> Iterator[tuple[Denial, bool]]:
@@ -192,19 +233,37 @@ def _binding(claim: Statement, ground: Ground) -> Finding | None:
 
 
 def _join(claim: Statement, ground: Ground) -> Finding | None:
-    """ "Or" between two conditions where the documents say "and"."""
+    """ "Or" between two conditions where the documents say "and", or the other way round."""
     mine = joined(claim.folded)
     if not mine:
         return None
+    for joining in ground.statements:
+        between = joined(_between(claim, joining))
+        if between:
+            return _against("condition", joining) if between != mine else None
     statement, share = ground.nearest(claim)
-    if statement is None or share < 0.5:
+    if statement is None or share < 0.5 or statement.lang != claim.lang:
         return None
     other = joined(statement.folded)
-    if not other or other == mine or statement.lang != claim.lang:
+    if not other or other == mine:
         return None
     counted = min(len(claim.mentions), len(statement.mentions))
     listed = re.search(r"条件|condition|requirement", claim.folded + statement.folded)
     return _against("condition", statement) if counted > 1 or listed else None
+
+
+def _between(claim: Statement, statement: Statement) -> str:
+    """What a statement has between the two values that the claim joins; empty where it has not both."""
+    if len(claim.mentions) < 2:
+        return ""
+    places = [
+        next((other.value for other in statement.mentions if same_value(one.value, other.value)), None)
+        for one in claim.mentions[:2]
+    ]
+    first, second = places
+    if first is None or second is None or first.end > second.start:
+        return ""
+    return statement.folded[first.end : second.start]
 
 
 def joined(folded: str) -> str:

@@ -19,11 +19,23 @@ def rates(claims: list[Claim]) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("name", ["chinese", "english", "across", "held_out"])
+REACHED = {
+    "chinese": (0.93, 0.04),
+    "english": (0.93, 0.08),
+    "across": (0.93, 0.04),
+    "held_out": (0.85, 0.04),
+    "wide_tune": (0.69, 0.07),
+    "wide_test": (0.69, 0.2),
+}
+"""By file: the share of contradicted claims caught at least, and of supported ones refused at most."""
+
+
+@pytest.mark.parametrize("name", REACHED)
 def test_no_less_is_caught_than_before(name: str) -> None:
     found = rates(read_claims(DATA / f"{name}.yaml"))
-    assert found["contradicted_caught"] >= {"held_out": 0.85}.get(name, 0.93)
-    assert found["supported_refused"] <= {"english": 0.08}.get(name, 0.04)
+    caught, refused = REACHED[name]
+    assert found["contradicted_caught"] >= caught
+    assert found["supported_refused"] <= refused
 
 
 SWAPPED = [
@@ -61,6 +73,51 @@ def test_a_sum_follows_from_its_subjects_rate() -> None:
     rule = ["普卡违约金为未还部分的5%，最高500元。校园卡违约金为未还部分的2.5%，最高100元。"]
     assert check_sentence("普卡有2000元没还，违约金100元。", rule).label is Label.SUPPORTED
     assert check_sentence("普卡有2000元没还，违约金150元。", rule).label is Label.CONTRADICTED
+
+
+RECKONED = [
+    (
+        "基础套餐每月59元，合约期12个月。",
+        "基础套餐用满一年，月费共708元。",
+        "基础套餐用满一年，月费共590元。",
+    ),
+    ("手续费为金额的1%，最低10元，最高100元。", "转账2万元，手续费100元。", "转账2万元，手续费200元。"),
+    ("挂失费50元，补卡费15元，加急费20元。", "挂失、补卡再加急，合计85元。", "挂失、补卡再加急，合计95元。"),
+    (
+        "The annual membership is EUR 29 per month.",
+        "It comes to EUR 348 a year.",
+        "It comes to EUR 300 a year.",
+    ),
+    (
+        "Gold cards earn 1 point per EUR 1; platinum cards earn 1.5 points.",
+        "Spending EUR 3,000 on a platinum card brings 4,500 points.",
+        "Spending EUR 3,000 on a platinum card brings 3,000 points.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("evidence", "right", "wrong"), RECKONED)
+def test_a_result_is_what_the_sentences_own_values_make(evidence: str, right: str, wrong: str) -> None:
+    assert check_sentence(right, [evidence]).label is Label.SUPPORTED
+    assert check_sentence(wrong, [evidence]).label is not Label.SUPPORTED
+
+
+def test_and_is_not_or() -> None:
+    rule = ["在现单位工作满6个月，或者公积金缴满12个月，可以申请。"]
+    assert check_sentence("工作满6个月或公积金缴满12个月就能申请。", rule).label is Label.SUPPORTED
+    assert check_sentence("须工作满6个月并且公积金缴满12个月。", rule).label is Label.CONTRADICTED
+
+
+def test_what_the_documents_deny_of_the_same_words_is_against_a_sentence_that_denies_nothing() -> None:
+    rule = ["账单日当天不能提交修改申请。"]
+    assert check_sentence("账单日当天也可以申请修改。", rule).label is Label.CONTRADICTED
+    rule = ["Points last 18 months and cannot be exchanged for cash."]
+    assert check_sentence("Points last 18 months.", rule).label is Label.SUPPORTED
+
+
+def test_a_value_in_a_list_is_none_against_the_others() -> None:
+    rule = ["账单日可选每月5日、10日、15日；未选择的，系统分配为15日。"]
+    assert check_sentence("账单日可以选15日。", rule).label is Label.SUPPORTED
 
 
 def test_claims_files_say_what_is_wrong(tmp_path: Path) -> None:
