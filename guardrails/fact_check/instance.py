@@ -12,10 +12,13 @@ from guardrails.values.compare import comparable, same_number
 from guardrails.values.value import Value
 
 _KINDS = frozenset({value.AMOUNT, value.PERIOD, value.COUNT, value.AGE, value.POINTS, value.NUMBER})
+_BARE = ({value.AGE, value.NUMBER}, {value.AMOUNT, value.NUMBER})
+"""Kinds one of which may be left out: under 4; assets of 350,000."""
 _TOLERANCE = 0.12  # how much less than another value's a rule's words may fit
 _MORE = re.compile(r"[\u3400-\u9fff]{3}|[a-z]+ [a-z]+")
 _STATED = re.compile(r"(?:收取?|付|交|为|是|共|计|省|(?<![a-z])(?:costs?|pays?|is|are|earns?|gets?)) ?$")
 """What stands before a value that the sentence states, whatever comes behind: 要收50元手续费."""
+_ANY = re.compile(r"[\u3400-\u9fff]{2}|[a-z]{3}")
 _CLOSE = 0.3
 
 
@@ -37,7 +40,7 @@ def read_instance(mention: Mention, claim: Statement, ground: Ground) -> Instanc
         other
         for other in ground.mentions
         if comparable(one, other.value)
-        and other.value.kind == one.kind
+        and (other.value.kind == one.kind or {other.value.kind, one.kind} in _BARE)
         and (one.kind != value.AMOUNT or other.value.unit == one.unit)
     ]
     if not alike or any(same_number(one, other.value) and not _limited(other.value) for other in alike):
@@ -47,7 +50,9 @@ def read_instance(mention: Mention, claim: Statement, ground: Ground) -> Instanc
     rules = [
         other
         for score, other in scored
-        if _limited(other.value) and other.value.unit == one.unit and score >= max(best - _TOLERANCE, _CLOSE)
+        if _limited(other.value)
+        and (other.value.unit == one.unit or other.value.kind != one.kind)
+        and score >= max(best - _TOLERANCE, _CLOSE)
     ]
     if not rules:
         return None
@@ -82,7 +87,8 @@ def _supposed(mention: Mention, claim: Statement) -> bool:
         return True
     if _STATED.search(claim.folded[: mention.value.start]):
         return False
-    return _MORE.search(claim.plain, mention.value.end) is not None
+    after = _ANY if mention.value.kind == value.AGE else _MORE
+    return after.search(claim.plain, mention.value.end) is not None
 
 
 def _limited(one: Value) -> bool:

@@ -17,6 +17,7 @@ _HARMLESS = re.compile(
     r"|(?<![a-z])no-[a-z]+|no (?:more|less|fewer|later|earlier|longer) than|not (?:more|less|fewer|later|exceed\w*|over)|not only"
     r"|no matter|whether or not|notice|unpaid|no later|if not|not yet"
 )
+_ASIDE = re.compile(r"[（(][^（）()]{0,40}[）)]")
 _NEGATOR = re.compile(
     r"(?P<zh>不可以|不能够|不需要|不会再|不可|不能|不得|不会|不需|不须|不用|不必|不予|不再|不是|不支持|不允许|不享受|不适用|不提供|不接受|不准"
     r"|无需|无须|无法|无权|没有|并非|禁止|严禁|谢绝|拒绝|绝不|从不|未|没|不|无|免(?=于)|勿)"
@@ -63,7 +64,8 @@ class Denial:
 
 def denials(plain: str, offset: int = 0) -> tuple[Denial, ...]:
     """What a clause denies; bounds such as 不超过 deny nothing. `plain` has its values blanked."""
-    text = _HARMLESS.sub(lambda match: " " * len(match[0]), plain)
+    text = _ASIDE.sub(lambda match: " " * len(match[0]), plain)
+    text = _HARMLESS.sub(lambda match: " " * len(match[0]), text)
     found = []
     for match in islice(_NEGATOR.finditer(text), _MOST):
         if match["zh"] and _IS.match(text, match.end()):

@@ -90,7 +90,7 @@ def blanked(folded: str, values: Sequence[Value]) -> str:
 def value_features(one: Value) -> tuple[str, ...]:
     """A value as a feature of its neighbours: 满10年 tells one line of a scale from another."""
     if one.kind in {value.FREE, value.UNLIMITED}:
-        return (f"#{one.kind}",)
+        return (f"#{one.unit or one.kind}",)
     name = f"#{one.kind}:{one.unit}:{one.number.normalize():f}"
     if one.upper is not None:
         name += f"-{one.upper.normalize():f}"

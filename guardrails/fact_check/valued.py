@@ -38,6 +38,7 @@ _LASTS = re.compile(
 _OTHERWISE = re.compile(
     r"否则|below that|under that|不满|不足|未满|otherwise|or else|(?<![a-z])(?:less|fewer) than"
 )
+_CENTS = re.compile(r"cents?$")
 _LIST = re.compile(r"[、,/和或及 ]{1,60}|(?: |,|and|or){1,60}")
 _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
 
@@ -45,6 +46,8 @@ _RESPECTIVELY = re.compile(r"分别|各(?:是|为|自)|依次|respectively")
 def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
     """What the evidence says about one value of `claim`."""
     claimed = mention.value
+    if _included(mention, claim, ground):
+        return Finding(Label.SUPPORTED, "value", claimed)
     if claimed.kind == value.CODE and claimed.unit in ground.folded:
         return Finding(Label.SUPPORTED, "value", claimed, claimed)
     able = [other for other in ground.mentions if comparable(claimed, other.value)]
@@ -66,6 +69,22 @@ def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
     if not others:
         return Finding(Label.SUPPORTED if _vague(claimed) else Label.NOT_FOUND, "value", claimed)
     return _other(mention, claim, ground, rivals or others)
+
+
+def _included(mention: Mention, claim: Statement, ground: Ground) -> bool:
+    """What is free where the documents say that it is included, of the same more than of what is charged."""
+    if mention.value.kind != value.FREE or mention.value.unit != "free":
+        return False
+    told = {one: weight for one, weight in mention.about.items() if one != "&include"}
+    best = fitting = 0.0
+    for statement, clause in ground.clauses():
+        across = statement.lang != claim.lang
+        if "&include" in clause.features and not clause.denials:
+            best = max(best, ground.fit(told, clause.about, across=across))
+    for other in ground.mentions:
+        if other.value.kind in {value.AMOUNT, value.FREE}:
+            fitting = max(fitting, ground.fit(told, other.about, across=ground.across(claim, other)))
+    return best > max(fitting, _MEANT)
 
 
 _Scored = list[tuple[float, Mention]]
@@ -100,6 +119,8 @@ def _other(mention: Mention, claim: Statement, ground: Ground, others: _Scored) 
     across = statement.lang != claim.lang
     spoken = ground.covered(mention.about, match.about.keys() | statement.context, across=across)
     strict = match.value.kind == claimed.kind
+    if claimed.kind == value.ORDINAL and claimed.number == 1:
+        return Finding(Label.SUPPORTED, "value", claimed)  # 第一份 is a word like 首份
     if _vague(claimed) and not (strict and match.value.unit == claimed.unit and spoken >= _KIN_SPOKEN):
         return Finding(Label.SUPPORTED, "value", claimed)
     enough = _ACROSS_SPOKEN if across else _SPOKEN if strict else _KIN_SPOKEN
@@ -141,6 +162,8 @@ def _otherwise_counted(claimed: Value, rival: Value, exact: list[Mention]) -> bo
 
 
 def _rival(claimed: Value, other: Value) -> bool:
+    if claimed.kind == value.AMOUNT and other.kind == value.FREE and other.unit == "charged":
+        return False  # for a fee of 5 euros
     return (
         other.kind == claimed.kind
         or value.FREE in {claimed.kind, other.kind}
@@ -240,6 +263,8 @@ def _per(mention: Mention, claim: Statement) -> bool:
 
 def _vague(claimed: Value) -> bool:
     """一次, two conditions: small counts are turns of speech as often as facts."""
+    if claimed.kind == value.ORDINAL and claimed.number == 1:
+        return True
     if claimed.kind == value.FREE and claimed.text.lower() == "waiver":
         return True  # "towards the fee waiver" names it, and says nothing of it
     written = claimed.text[:1].isdigit()
@@ -249,6 +274,8 @@ def _vague(claimed: Value) -> bool:
 def agrees(claimed: Value, mention: Mention, ground: Ground) -> bool:
     """Whether a value of the evidence says the same as the claimed one."""
     known = mention.value
+    if claimed.kind == known.kind == value.AMOUNT and _CENTS.search(claimed.text.lower()):
+        return claimed.number == known.number  # of whatever currency
     if known.kind == value.FREE and known.unit == "charged" and claimed.kind != value.FREE:
         return False  # that something is charged does not say how much
     if same_value(claimed, known):

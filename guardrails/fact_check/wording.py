@@ -17,10 +17,17 @@ from guardrails.values.compare import same_value
 
 _ALIGNED = 0.4  # how well a clause must fit before it can contradict
 _MARGIN = 0.08
+_ALIGNED_DENIAL, _MARGIN_DENIAL = (
+    0.5,
+    0.15,
+)  # … where it is the sentence that denies: in many words what "only" says
 _VALUES = 0.15  # … and how much more one that has the clause's values
 _UNLESS = re.compile(r"除非|只有|(?<![a-z])(?:unless|only (?:if|when)|except)(?![a-z])")
 _SAID = 0.6
-_OUTRIGHT, _OUTRIGHT_MARGIN = 0.78, 0.05
+_OUTRIGHT = ((3, 0.78, 0.05), (3, 0.6, 0.14), (2, 0.78, 0.5))
+"""Words shared, the share of the sentence's that they are, how much better the clause fits than any that affirms."""
+_CASE = re.compile(r"(?:的|时|后|期间|的话)[，,]$|^ ?(?:if|when|where|unless|without|until)(?![a-z])")
+"""A clause that says when something holds."""
 _SILENT = 0.15  # how much less a clause counts that neither says nor denies the word
 _EXCLUDED = 0.6
 _STRANGE = 0.3  # share of a clause that may be unheard of before it is held to be about something else
@@ -57,8 +64,10 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
         values = {one for one in clause.features if one[0] == "#"}
         for candidate, theirs in ground.clauses():
             across = candidate.lang != claim.lang
+            if theirs.denials and _CASE.search(candidate.folded, theirs.start, theirs.end) and not denied:
+                continue  # 未激活的，自动注销: a case is no rule
             said = _sign(word, theirs, across=across)
-            if denied and theirs.denials:
+            if denied and (theirs.denials or "#free" in theirs.features):
                 said = -1  # both deny something; what exactly is a matter of wording
             fit = _mutual(clause, theirs, ground, across=across)
             if not said:
@@ -67,7 +76,8 @@ def _denial(clause: Clause, claim: Statement, ground: Ground) -> Finding | None:
                 same = max(same, fit + (_VALUES if values and values <= theirs.features else 0.0))
             elif fit > other:
                 other, statement = fit, candidate
-        if statement is None or other < _ALIGNED or other < same + _MARGIN:
+        aligned, margin = (_ALIGNED_DENIAL, _MARGIN_DENIAL) if denied else (_ALIGNED, _MARGIN)
+        if statement is None or other < aligned or other < same + margin:
             continue
         if not _unheard(clause, claim, statement, ground):
             return _against("polarity", statement)
@@ -78,9 +88,11 @@ def _denied_outright(claim: Statement, ground: Ground) -> Finding | None:
     """A sentence that denies nothing, where the clause that says most of its words denies, whatever it denies."""
     if _UNLESS.search(claim.folded) or any(clause.denials for clause in claim.clauses):
         return None
+    if "#free" in claim.features:
+        return None  # that denies a charge
     told = dict.fromkeys(claim.features, 1.0)
     values = {one for one in claim.features if one[0] == "#"}
-    affirming, denying, share, statement = 0.0, 0.0, 0.0, None
+    affirming, denying, share, words, statement = 0.0, 0.0, 0.0, 0, None
     for candidate, clause in ground.clauses():
         across = candidate.lang != claim.lang
         have = {one for one, weight in clause.about.items() if weight >= _SAID}
@@ -91,7 +103,11 @@ def _denied_outright(claim: Statement, ground: Ground) -> Finding | None:
             affirming = max(affirming, fit + (_VALUES if values and values <= clause.features else 0.0))
         elif fit > denying:
             denying, share, statement = fit, here, candidate
-    if statement is None or share < _OUTRIGHT or denying < affirming + _OUTRIGHT_MARGIN:
+            words = sum(1 for one in told if one in have and one in ground.weight)
+    if statement is None:
+        return None
+    ahead = denying - affirming
+    if not any(words >= some and share >= most and ahead >= margin for some, most, margin in _OUTRIGHT):
         return None
     return _against("polarity", statement)
 
@@ -114,7 +130,8 @@ def _words(clause: Clause, claim: Statement, ground: Ground) -> Iterator[tuple[D
     for statement, other in ground.clauses():
         across = statement.lang != claim.lang
         for denial in other.denials:
-            if denial.denied not in seen and not clause.denials and _sign(denial, clause, across=across) > 0:
+            denying = clause.denials or "#free" in clause.features
+            if denial.denied not in seen and not denying and _sign(denial, clause, across=across) > 0:
                 seen.add(denial.denied)
                 yield denial, False
 

@@ -134,6 +134,8 @@ def _clock(match: re.Match[str]) -> Value | None:
         hour += 12
     if half.startswith("a") and hour == 12:
         hour = 0
+    if match["half"] in {"晚上", "晚间", "夜间"} and hour == 12:
+        hour = 24
     return Value(value.CLOCK, Decimal(hour * 60 + minute), "", match.start(), match.end(), match[0])
 
 

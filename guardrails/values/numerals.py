@@ -68,7 +68,7 @@ _NUMBER = re.compile(
     rf"|[万亿]亿?(?:\d千)?|[百千]万|[百千](?![克米分]))?"
     rf"|(?P<zh>[{_ZH}]+(?:点[零〇一二三四五六七八九]+)?)"
     rf"|(?<![a-z])(?P<en>{_EN_WORD}(?:(?:[ -]|\s+and\s+){_EN_WORD}){{0,8}})(?![a-z])"
-    r"|(?P<half>半(?=个?(?:年|月|小时|钟头|天|日|价))|(?<![a-z])half(?=[ -](?:a |an )?(?:year|month|hour|day|price)))"
+    r"|(?P<half>半(?=个?(?:年|月|小时|钟头|天|日|价))|(?<![a-z])half(?=[ -](?:a |an )?(?:year|month|hour|day|price)| (?:of|the|its|their|your) ))"
     r"|(?<![a-z])(?P<times>once|twice|thrice)(?![a-z])"
     r"|(?P<article>(?<=within )an?|(?<=after )an?|(?<=for )an?|(?<= in )an?|(?<=least )an?|(?<=than )an?|(?<=about )an?"
     r"|(?<=takes )an?|(?<=lasts )an?|(?<=every )an?|(?<=is )an?)(?=[ -](?:year|month|week|day|hour|minute|quarter)(?![a-z]))"

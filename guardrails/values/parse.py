@@ -138,6 +138,8 @@ def _typed(  # noqa: PLR0912 - one branch a form
         return value.COUNT, number, "time", 0, 0
     if form == "half" and after.startswith(("价", " price", "-price")):
         return value.RATE, number, "discount", 0, 1 if after[0] == "价" else 6
+    if form == "half" and after.startswith((" of ", " the ", " its ", " their ", " your ")):
+        return value.RATE, number, "ratio", 0, 0
     if form in {"article", "half"}:
         skipped = _ARTICLE.match(after)
         return _period(number, after, skipped.end() if skipped else 0)

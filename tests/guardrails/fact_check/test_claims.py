@@ -25,7 +25,7 @@ REACHED = {
     "across": (0.93, 0.04),
     "held_out": (0.85, 0.04),
     "wide_tune": (0.69, 0.07),
-    "wide_test": (0.69, 0.2),
+    "wide_test": (0.69, 0.16),
 }
 """By file: the share of contradicted claims caught at least, and of supported ones refused at most."""
 
@@ -36,6 +36,11 @@ def test_no_less_is_caught_than_before(name: str) -> None:
     caught, refused = REACHED[name]
     assert found["contradicted_caught"] >= caught
     assert found["supported_refused"] <= refused
+
+
+def test_few_paraphrases_of_conditions_and_denials_are_refused() -> None:
+    assert rates(read_claims(DATA / "wide_supported.yaml"))["supported_refused"] <= 0.06
+    assert rates(read_claims(DATA / "wide_contradicted.yaml"))["contradicted_caught"] >= 0.45
 
 
 SWAPPED = [
