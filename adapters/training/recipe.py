@@ -11,6 +11,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from adapters.package import CARD, CONFIG, is_name
+from adapters.training.continual import Continual
 from adapters.training.distil import Distil
 from adapters.training.evaluation.bars import Evaluate
 from adapters.training.feedback import Ppo, Reward
@@ -143,11 +144,17 @@ class Gate(Strict):
     """Spearman's, of rewards and held-out scores; for reward."""
     min_gold_gain: float | None = None
     """By how much the gold reward of held-out prompts has to rise; for ppo."""
+    max_old_task_rise: Annotated[float, Field(ge=0)] | None = None
+    """By how much the loss of an old task may rise from the parent's; for continual."""
+    max_old_task_fall: Annotated[float, Field(ge=0, le=1)] | None = None
+    """By how much the share of an old task's right answers may fall; for continual."""
 
     @property
-    def asked(self) -> bool:
-        """Whether it has any bar."""
-        return self != Gate()
+    def held_out(self) -> bool:
+        """Whether it has any bar for held-out rows."""
+        return self != Gate(
+            max_old_task_rise=self.max_old_task_rise, max_old_task_fall=self.max_old_task_fall
+        )
 
 
 _BARS = {
@@ -156,6 +163,8 @@ _BARS = {
     "min_rank_correlation": ("reward",),
     "max_loss_rise": ("quantise", "ppo"),
     "min_gold_gain": ("ppo",),
+    "max_old_task_rise": ("continual",),
+    "max_old_task_fall": ("continual",),
 }
 """Which methods have the figure."""
 
@@ -169,7 +178,8 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
     method: Annotated[
-        Lora | Private | Dpo | Reward | Ppo | Full | Distil | Quantise, Field(discriminator="kind")
+        Lora | Private | Dpo | Reward | Ppo | Full | Distil | Continual | Quantise,
+        Field(discriminator="kind"),
     ]
     gate: Gate = Gate()
     evaluate: Evaluate | None = None
@@ -197,13 +207,16 @@ class Recipe(Strict):
         if self.data.held_out is None:
             if isinstance(self.method, Schedule) and self.method.patience is not None:
                 raise ValueError("method.patience needs data.held_out to measure on")
-            if self.gate.asked:
+            if self.gate.held_out:
                 raise ValueError("the gate needs data.held_out to measure on")
             if self.method.kind == "ppo":
                 raise ValueError("ppo needs data.held_out: prompts on which the gold reward is measured")
         for bar, kinds in _BARS.items():
             if getattr(self.gate, bar) is not None and self.method.kind not in kinds:
                 raise ValueError(f"gate: {bar} is for method.kind {' and '.join(kinds)}")
+        old_bars = {"max_old_task_rise", "max_old_task_fall"} & self.gate.model_fields_set
+        if isinstance(self.method, Continual) and old_bars and not self.method.old_tasks:
+            raise ValueError(f"gate.{min(old_bars)} needs method.old_tasks to measure on")
         if self.method.kind == "reward" and self.package != Package():
             raise ValueError("package: a reward model is not an assistant's adapter; nothing serves it")
         if self.package.push_to is not None and self.method.kind in {"full", "quantise"}:
@@ -226,6 +239,10 @@ class Recipe(Strict):
             "reward",
             "gold",
             "teacher",
+            "version",
+            "keys",
+            "earlier",
+            "old_tasks",
         ):  # the card names what they hold by its content
             shaping["method"].pop(path, None)
         shaping["data"] = {key: shaping["data"][key] for key in ("system", "max_tokens")}
@@ -254,6 +271,8 @@ def read_recipe(path: Path) -> Recipe:
         method = method.model_copy(update={"reward": whole(method.reward), "gold": whole(method.gold)})
     if isinstance(method, Distil):
         method = method.model_copy(update={"teacher": whole(method.teacher)})
+    if isinstance(method, Continual):
+        method = method.moved(lambda part: (folder / part.expanduser()).resolve())
     recipe = recipe.model_copy(
         update={
             "base": whole(recipe.base),

@@ -17,8 +17,11 @@ from typing import Any
 import orjson
 from transformers import AutoTokenizer
 
+from adapters.training.bars_reached import gate_problems
 from adapters.training.behaviour_record import record
 from adapters.training.card_writer import write_model_card, write_package
+from adapters.training.continual import Continual
+from adapters.training.continual_run import Continued, prepare_continual
 from adapters.training.conversation import Conversation, digest_of, read_conversations
 from adapters.training.distil import Distil
 from adapters.training.encoding import Encoded, encode_all
@@ -27,6 +30,7 @@ from adapters.training.feedback import Ppo, Reward
 from adapters.training.judged_run import Judged, prepare_judgements, write_reward_card
 from adapters.training.method import Job, Progress, Trained
 from adapters.training.methods import (
+    continual,
     distillation,
     policy,
     preference,
@@ -88,6 +92,7 @@ class Prepared:
     taught: Taught | None = None
     asked: evaluation.Asked | None = None
     policy: PolicyInputs | None = None
+    continued: Continued | None = None
 
     def made_from(self) -> dict[str, str]:
         """Digests of what it starts from and learns by, beside its data."""
@@ -121,6 +126,12 @@ def _prepare(recipe: Recipe) -> Prepared:
         return Prepared(
             recipe, tokenizer, (), (), inputs.digest, inputs.plan, start=inputs.start, policy=inputs
         )
+    if isinstance(recipe.method, Continual):
+        going = prepare_continual(recipe, recipe.method, tokenizer)
+        return Prepared(
+            recipe, tokenizer, going.rows, going.held_out, going.digest, going.plan,
+            start=going.parent.start, continued=going,
+        )  # fmt: skip
     data = recipe.data
     train = read_conversations(data.train, data.system)
     kept = read_conversations(data.held_out, data.system) if data.held_out is not None else ()
@@ -213,29 +224,6 @@ def run(prepared: Prepared, recipe_text: str, tell: Progress) -> Mapping[str, An
         return result
 
 
-def gate_problems(recipe: Recipe, figures: Mapping[str, float]) -> list[str]:
-    """Which of the recipe's bars the figures do not reach."""
-    gate = recipe.gate
-    loss, base = figures.get("held_out_loss"), figures.get("base_held_out_loss")
-    problems = []
-    if gate.max_held_out_loss is not None and loss is not None and loss > gate.max_held_out_loss:
-        problems.append(f"held-out loss {loss:.3f} is above gate.max_held_out_loss {gate.max_held_out_loss}")
-    if gate.min_gain > 0 and loss is not None and base is not None and base - loss < gate.min_gain:
-        problems.append(f"held-out loss fell by {base - loss:.3f}, gate.min_gain is {gate.min_gain}")
-    rise = gate.max_loss_rise
-    if rise is not None and loss is not None and base is not None and loss - base > rise:
-        problems.append(f"held-out loss rose by {loss - base:.4f}, gate.max_loss_rise is {rise:g}")
-    if figures.get("kept_step") == 0:
-        problems.append(
-            "no evaluated policy within the bounds had more gold reward than what it started from"
-        )
-    for name in ("preference_accuracy", "reward_margin", "rank_correlation", "gold_gain"):
-        bar, value = getattr(gate, f"min_{name}"), figures.get(name)
-        if bar is not None and value is not None and value < bar:
-            problems.append(f"{name.replace('_', ' ')} {value:.3f} is below gate.min_{name} {bar:g}")
-    return problems
-
-
 def _train(prepared: Prepared, tell: Progress) -> Trained:
     recipe = prepared.recipe
     start = prepared.start.folder if prepared.start is not None else None
@@ -253,6 +241,12 @@ def _train(prepared: Prepared, tell: Progress) -> Trained:
     if isinstance(recipe.method, Ppo):
         assert prepared.policy is not None
         return policy.train(job, recipe.method, prepared.policy, prepared.tokenizer, tell)
+    if isinstance(recipe.method, Continual):
+        going = prepared.continued
+        assert going is not None
+        return continual.train(
+            job, recipe.method, prepared.tokenizer, going.rows, going.replayed, going.held_out, going.old_tasks, tell
+        )  # fmt: skip
     if isinstance(recipe.method, Distil):
         assert prepared.taught is not None
         teacher, said = prepared.taught.teacher, prepared.taught.said
@@ -296,6 +290,9 @@ def _package(prepared: Prepared, trained: Trained) -> str:
         "evaluation": {name: round(value, 6) for name, value in sorted(trained.figures.items())},
         "behaviour": record(recipe.base, trained.folder),
     }
+    if prepared.continued is not None:
+        card["lineage"] = prepared.continued.card()
+        prepared.continued.left.write(recipe.out)
     return write_package(trained.folder, recipe.name, recipe.base, card, recipe.package.sign_with)
 
 

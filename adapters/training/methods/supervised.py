@@ -20,7 +20,7 @@ from typing import Any, Literal
 import orjson
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
@@ -111,7 +111,13 @@ def _model(job: Job, settings: LowRank | Full) -> Any:
     if not isinstance(settings, LowRank):
         return AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.float32)
     base = AutoModelForCausalLM.from_pretrained(job.base, dtype=torch.bfloat16)
-    return get_peft_model(base, lora_config(settings))
+    if job.start_from is None:
+        return get_peft_model(base, lora_config(settings))
+    config = PeftConfig.from_pretrained(job.start_from)
+    # It has the base's name alone, and PEFT looks there for the vocabulary when it saves.
+    config.base_model_name_or_path = str(job.base)
+    config.lora_dropout, config.inference_mode = settings.dropout, False
+    return PeftModel.from_pretrained(base, job.start_from, is_trainable=True, config=config)
 
 
 @contextmanager

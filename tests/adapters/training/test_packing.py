@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.adapters.training.conftest import ROOT, Run, card_rows, environment, train_all, write_rows
+from tests.adapters.training.runs import Run, Trainer, card_rows, write_rows
 
 EQUAL = 2e-5
 """Of single precision: the loss in nats, the gradients relative to their length."""
 
 
 def test_a_packed_batch_has_the_loss_and_the_gradients_of_its_rows(
-    tiny_model: Path, trainer_python: Path, tmp_path: Path
+    tiny_model: Path, trainer: Trainer, tmp_path: Path
 ) -> None:
     rows = card_rows(4, 1)
     rows[1]["prompt"] += " Please answer in one sentence, as briefly as you can." * 3
     rows[2]["response"] += " 年费在扣款日收取。" * 4
     file = write_rows(tmp_path / "rows.jsonl", list(rows))
-    command = [str(trainer_python), "-m", "tests.adapters.training.packed_losses", str(tiny_model)]
-    done = subprocess.run(
-        [*command, str(file), str(tmp_path / "run")],
-        check=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    for kind, found in json.loads(done.stdout).items():
+    module = "tests.adapters.training.packed_losses"
+    for kind, found in trainer.tell(module, str(tiny_model), str(file), str(tmp_path / "run")).items():
         assert found["sequences"] == 1 and found["loss"] > 1, kind
         for apart in ("loss_apart", "gradients_apart", "single_loss_apart", "single_gradients_apart"):
             assert found[apart] < EQUAL, (kind, apart, found)
@@ -35,15 +29,14 @@ def test_a_packed_batch_has_the_loss_and_the_gradients_of_its_rows(
         assert found["seeing_each_other"] > 1000 * EQUAL, (kind, found)
 
 
-def test_a_packed_recipe_learns_what_it_learns_filled_up(
-    make_run: Callable[..., Run], trainer_python: Path
-) -> None:
+def test_a_packed_recipe_learns_what_it_learns_filled_up(make_run: Callable[..., Run]) -> None:
     method = {
         "kind": "lora", "rank": 8, "dropout": 0, "batch": 4, "checkpoint_every": 10, "learning_rate": 1e-3,
     }  # fmt: skip
     filled = make_run("filled", method=method)
     packed = make_run("packed", method=method | {"packing": True})
-    assert [code for code, _ in train_all(trainer_python, (filled,), (packed,))] == [0, 0]
+    filled.train()
+    packed.train()
     one, other = filled.result["figures"], packed.result["figures"]
     assert one["steps"] == other["steps"] and one["held_out_loss"] < one["base_held_out_loss"] / 2
     for figure in ("base_held_out_loss", "held_out_loss", "train_loss"):
