@@ -49,7 +49,9 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_method_has_a_recipe_and_every_recipe_says_what_it_is_for() -> None:
     kinds = [yaml.safe_load(path.read_text(encoding="utf-8"))["method"]["kind"] for path in RECIPES]
-    assert {"lora", "full", "dpo", "private", "distil", "quantise", "reward", "ppo"} <= set(kinds)
+    assert {"lora", "full", "dpo", "private", "distil", "quantise", "reward", "ppo", "continual"} <= set(
+        kinds
+    )
     for path in RECIPES:
         assert path.read_text(encoding="utf-8").startswith("# ")
         assert path.name in (ROOT / "docs/training.md").read_text(encoding="utf-8")
