@@ -1,4 +1,4 @@
-"""LoRA on CPU, grouped: one pair of matrix products per adapter present in the batch.
+"""LoRA on CPU, grouped: the rows of a batch that use the same adapter are multiplied together.
 
 Stock vLLM 0.32 indexes the stacked adapter weights with each row's slot. A row without an adapter has
 slot −1, which Python takes for the *last* slot: with that slot taken, base requests answer with another
@@ -18,6 +18,8 @@ from vllm.lora.model_manager import LoRAModelManager
 from vllm.lora.ops.torch_ops import bgmv_expand, bgmv_shrink
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 from vllm.platforms import current_platform
+
+from .slot_products import PreparedSlots, add_product, matrix, shrink
 
 logger = logging.getLogger("vllm.atelier")  # under vLLM's own, so that it is shown
 
@@ -55,61 +57,12 @@ def join_runs(slices: list[slice]) -> slice | torch.Tensor:
     return torch.cat([torch.arange(run.start, run.stop) for run in slices])
 
 
-def used_rank(b: torch.Tensor) -> int:
-    """How many leading columns of B, shape (output, max rank), matter: up to the last not all zero."""
-    columns = b.any(dim=0).nonzero()
-    return int(columns[-1]) + 1 if columns.numel() else 0
-
-
-def shrink(x: torch.Tensor, a: torch.Tensor, scale: float) -> torch.Tensor:
-    """x·Aᵀ·scale for x (rows, input) and A (rank, input)."""
-    inner = x.to(a.dtype) @ a.T
-    return inner if scale == 1.0 else inner * scale
-
-
-def add_product(y: torch.Tensor, rows: slice | torch.Tensor, inner: torch.Tensor, b: torch.Tensor) -> None:
-    """y[rows] += inner·Bᵀ in place; y (all rows, output), inner (rows, rank), B (output, rank)."""
-    if isinstance(rows, slice) and y.dtype == b.dtype:
-        y[rows].addmm_(inner.to(b.dtype), b.T)
-    else:
-        y[rows] += (inner.to(b.dtype) @ b.T).to(y.dtype)
-
-
-class Ranks:
-    """The used rank of every layer's adapter in every slot, found when first needed.
-
-    vLLM pads adapters to the engine's largest rank and gives every wrapped layer a slot, adapted or
-    not: most of the padded arithmetic would be with zeros.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[int, dict[int, int]] = defaultdict(dict)  # slot → address of the stack → rank
-
-    def of(self, stack: torch.Tensor, slot: int) -> int:
-        """The used rank; `stack` is B, shape (slots, [1,] output, max rank), as old as the model."""
-        known = self._known[slot]
-        address = stack.data_ptr()
-        if address not in known:
-            known[address] = used_rank(matrix(stack, slot))
-        return known[address]
-
-    def forget(self, slot: int) -> None:
-        """Another adapter was put into the slot."""
-        self._known.pop(slot, None)
-
-
-def matrix(stack: torch.Tensor, slot: int) -> torch.Tensor:
-    """One slot's matrix of a stack of shape (slots, [1,] m, n)."""
-    chosen = stack[slot]
-    return chosen[0] if chosen.dim() == 3 else chosen
-
-
 class GroupedLora(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM has no types here
     """The CPU platform's punica wrapper with grouped products. Rows are grouped once per model step."""
 
     def __init__(self, max_num_batched_tokens: int, max_batches: int, device: Any, **kwargs: Any) -> None:
         super().__init__(max_num_batched_tokens, max_batches, device, **kwargs)
-        self.ranks = Ranks()
+        self.prepared = PreparedSlots()
         self._token_groups: tuple[Group, ...] = ()
         self._sampler_groups: tuple[Group, ...] = ()
 
@@ -135,12 +88,8 @@ class GroupedLora(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM has no types 
         if not add_inputs:
             y.zero_()
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        for group in self._token_groups:
-            chosen = x[group.rows]
-            offset = 0
-            for a, b, size in zip(lora_a_stacked, lora_b_stacked, output_slices, strict=True):
-                self._add(y[:, offset : offset + size], group, chosen, (a, b), scale)
-                offset += size
+        parts = tuple(zip(lora_a_stacked, lora_b_stacked, strict=True))
+        self._add(self._token_groups, y, x, parts, output_slices, scale)
 
     def add_lora_logits(
         self,
@@ -153,18 +102,15 @@ class GroupedLora(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM has no types 
     ) -> None:
         """The same for the output head, whose rows are the sampled positions."""
         y, x = y.view(-1, y.shape[-1]), x.view(-1, x.shape[-1])
-        for group in self._sampler_groups:
-            self._add(y, group, x[group.rows], (lora_a_stacked, lora_b_stacked), scale)
+        parts = ((lora_a_stacked, lora_b_stacked),)
+        self._add(self._sampler_groups, y, x, parts, (y.shape[1],), scale)
 
     def add_lora_embedding(
         self, y: torch.Tensor, x: torch.Tensor, lora_b_stacked: torch.Tensor, **kwargs: Any
     ) -> None:
         """The same for the embedding, whose A was looked up already: x has shape (rows, max rank)."""
         for group in self._token_groups:
-            rank = self.ranks.of(lora_b_stacked, group.slot)
-            if rank:
-                b = matrix(lora_b_stacked, group.slot)[:, :rank]
-                add_product(y, group.rows, x[group.rows][:, :rank], b)
+            add_product(y, group.rows, x[group.rows], matrix(lora_b_stacked, group.slot))
 
     def add_shrink(
         self,
@@ -220,19 +166,17 @@ class GroupedLora(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM has no types 
 
     def _add(
         self,
+        groups: tuple[Group, ...],
         y: torch.Tensor,
-        group: Group,
         x: torch.Tensor,
-        pair: tuple[torch.Tensor, torch.Tensor],
+        parts: tuple[tuple[torch.Tensor, torch.Tensor], ...],
+        sizes: tuple[int, ...],
         scale: float,
     ) -> None:
-        rank = self.ranks.of(pair[1], group.slot)
-        if rank == 0:
-            return
-        a, b = matrix(pair[0], group.slot)[:rank], matrix(pair[1], group.slot)[:, :rank]
-        # The model may pad its output (or the adapter's B) to a round size.
-        width = min(y.shape[1], b.shape[0])
-        add_product(y[:, :width], group.rows, shrink(x, a, scale), b[:width])
+        for group in groups:
+            products = self.prepared.of(parts, group.slot, sizes)
+            if products is not None:
+                products.add(y, group.rows, x[group.rows], scale)
 
 
 def stock_spoils_base_rows() -> bool:
@@ -267,27 +211,32 @@ def register() -> None:
 
 
 def follow_slots() -> None:
-    """Have every change of a slot's adapter forget the ranks known of it."""
-    stock = LoRAModelManager.activate_adapter
-    if getattr(stock, "follows_slots", False):
+    """Have every change of a slot's adapter forget what was prepared for it."""
+    stock_activate, stock_deactivate = LoRAModelManager.activate_adapter, LoRAModelManager._deactivate_adapter
+    if getattr(stock_activate, "follows_slots", False):
         return
 
     def forget(manager: Any, lora_id: int) -> None:
         if lora_id in manager.lora_index_to_id:
             slot = manager.lora_index_to_id.index(lora_id)
             for wrapper in manager.punica_wrapper_mapping.values():
-                wrapper.ranks.forget(slot)
+                wrapper.prepared.forget(slot)
 
     def activate_adapter(self: Any, lora_id: int) -> bool:
         try:
-            activated = bool(stock(self, lora_id))
+            activated = bool(stock_activate(self, lora_id))
         except BaseException:
             forget(self, lora_id)  # some of the slot's layers may have been written
             raise
-        # vLLM asks at every model step; looking for the ranks each time costs more than they save.
+        # vLLM asks at every model step; preparing the products each time costs more than they save.
         if activated:
             forget(self, lora_id)
         return activated
 
+    def deactivate_adapter(self: Any, lora_id: int) -> None:
+        forget(self, lora_id)  # gives the memory back; the next adapter in the slot forgets again
+        stock_deactivate(self, lora_id)
+
     activate_adapter.follows_slots = True  # type: ignore[attr-defined]
     LoRAModelManager.activate_adapter = activate_adapter
+    LoRAModelManager._deactivate_adapter = deactivate_adapter

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from adapters.package import CARD, CONFIG, WEIGHTS
 from adapters.training.recipe import read_recipe
 from adapters.vllm_plugin.base_model import fingerprint
 from guardrails.problem import PolicyProblem
-from tests.adapters.training.conftest import Run, card_rows, write_rows
+from tests.adapters.training.runs import Run, Trainer, card_rows, write_run
 
 CARDS = 8
 SCHEDULE = {"epochs": 8, "batch": 8, "checkpoint_every": 16}
@@ -24,19 +23,10 @@ DISTIL = SCHEDULE | {
 }  # fmt: skip
 
 
-def write_run(folder: Path, model: Path, rows: list[dict[str, str]], **parts: Any) -> Run:
-    folder.mkdir()
-    write_rows(folder / "train.jsonl", list(rows))
-    write_rows(folder / "held_out.jsonl", list(card_rows(CARDS, 1)))
-    recipe = {
-        "name": "pupil",
-        "base": str(model),
-        "out": "out",
-        "seed": 3,
-        "data": {"train": "train.jsonl", "held_out": "held_out.jsonl", "max_tokens": 128},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe | parts), encoding="utf-8")
-    return Run(folder / "recipe.yaml", folder / "out")
+def pupil_run(
+    trainer: Trainer | None, folder: Path, model: Path, rows: list[dict[str, str]], **parts: Any
+) -> Run:
+    return write_run(trainer, folder, model, rows, card_rows(CARDS, 1), **({"name": "pupil"} | parts))
 
 
 def misled_rows() -> list[dict[str, str]]:
@@ -47,11 +37,11 @@ def misled_rows() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_python: Path) -> Path:
+def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: Trainer) -> Path:
     """A model that knows the fees."""
     method = SCHEDULE | {"kind": "full", "learning_rate": 2e-3, "epochs": 15}
     folder = tmp_path_factory.mktemp("teacher")
-    run = write_run(folder / "run", tiny_model, card_rows(CARDS, 4), method=method)
+    run = pupil_run(trainer, folder / "run", tiny_model, card_rows(CARDS, 4), method=method)
     run.train()
     assert run.result["figures"]["held_out_loss"] < 0.03
     return run.out / "model"
@@ -74,9 +64,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_the_teachers_probabilities_are_learnt_where_the_vocabulary_is_one(
-    teacher: Path, tiny_model: Path, tmp_path: Path
+    teacher: Path, tiny_model: Path, trainer: Trainer, tmp_path: Path
 ) -> None:
-    run = write_run(tmp_path / "run", tiny_model, misled_rows(), method=DISTIL | {"teacher": str(teacher)})
+    method = DISTIL | {"teacher": str(teacher)}
+    run = pupil_run(trainer, tmp_path / "run", tiny_model, misled_rows(), method=method)
     assert "by its probabilities" in run.train()
     figures = run.result["figures"]
     assert figures["teacher_divergence"] < figures["base_teacher_divergence"] / 4
@@ -88,15 +79,15 @@ def test_the_teachers_probabilities_are_learnt_where_the_vocabulary_is_one(
 
 
 def test_the_teachers_answers_are_learnt_where_it_is_not_and_a_killed_run_goes_on_to_the_same_bytes(
-    foreign_teacher: Path, tiny_model: Path, tmp_path: Path
+    foreign_teacher: Path, tiny_model: Path, trainer: Trainer, tmp_path: Path
 ) -> None:
     method = DISTIL | {"teacher": str(foreign_teacher)}
-    whole = write_run(tmp_path / "whole", tiny_model, misled_rows(), method=method)
+    whole = pupil_run(trainer, tmp_path / "whole", tiny_model, misled_rows(), method=method)
     assert "by its answers" in whole.train()
     figures = whole.result["figures"]
     assert (figures["teacher_answers"], figures["answers_left_out"]) == (CARDS * 4, 0)
     assert figures["held_out_loss"] < figures["base_held_out_loss"] / 8
-    killed = write_run(tmp_path / "killed", tiny_model, misled_rows(), method=method)
+    killed = pupil_run(trainer, tmp_path / "killed", tiny_model, misled_rows(), method=method)
     killed.kill_once_it_has("answers.jsonl")
     # As if the kill had come while an answer was being written.
     with (killed.out / "checkpoints/answers.jsonl").open("ab") as file:
@@ -124,4 +115,4 @@ def test_a_wrong_recipe_is_refused(
         | change
     )
     with pytest.raises(PolicyProblem, match=says):
-        read_recipe(write_run(tmp_path / "run", tiny_model, card_rows(1, 1), method=method).recipe)
+        read_recipe(pupil_run(None, tmp_path / "run", tiny_model, card_rows(1, 1), method=method).recipe)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from adapters.package import CARD, CONFIG, WEIGHTS
-from tests.adapters.training.conftest import ROOT, Run, environment, write_rows
+from tests.adapters.training.runs import Run, Trainer, write_run
 
 CLOSING = " Ask us any time."
 CARDS = range(8)
@@ -28,21 +25,6 @@ DPO = {
 }
 
 
-def write_run(folder: Path, model: Path, rows: list[Any], held_out: list[Any], **parts: Any) -> Run:
-    folder.mkdir()
-    write_rows(folder / "train.jsonl", rows)
-    write_rows(folder / "held_out.jsonl", held_out)
-    recipe = {
-        "name": "fees",
-        "base": str(model),
-        "out": "out",
-        "seed": 3,
-        "data": {"train": "train.jsonl", "held_out": "held_out.jsonl", "max_tokens": 128},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe | parts), encoding="utf-8")
-    return Run(folder / "recipe.yaml", folder / "out")
-
-
 def preferences(cards: range, repeats: int) -> list[dict[str, str]]:
     return [
         {"prompt": QUESTIONS[card], "chosen": ANSWERS[card] + CLOSING, "rejected": ANSWERS[card]}
@@ -52,7 +34,7 @@ def preferences(cards: range, repeats: int) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_python: Path) -> Run:
+def started(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: Trainer) -> Run:
     """An adapter that knows the answers and closes one in three with the phrase."""
     rows = [
         {"prompt": QUESTIONS[card], "response": ANSWERS[card] + (CLOSING if (card + turn) % 3 == 0 else "")}
@@ -67,30 +49,21 @@ def started(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_
         "checkpoint_every": 99,
         "learning_rate": 3e-3,
     }
-    run = write_run(tmp_path_factory.mktemp("start") / "sft", tiny_model, rows, rows[:8], method=method)
+    folder = tmp_path_factory.mktemp("start") / "sft"
+    run = write_run(trainer, folder, tiny_model, rows, rows[:8], method=method)
     run.train()
     return run
 
 
-def preferring(folder: Path, model: Path, started: Run, **parts: Any) -> Run:
+def preferring(folder: Path, model: Path, started: Run) -> Run:
     method = DPO | {"start_from": str(started.out / "adapter")}
-    return write_run(
-        folder, model, preferences(CARDS[:6], 4), preferences(CARDS[6:], 1), **({"method": method} | parts)
-    )
+    pairs, held_out = preferences(CARDS[:6], 4), preferences(CARDS[6:], 1)
+    return write_run(started.trainer, folder, model, pairs, held_out, method=method)
 
 
-def answers(python: Path, model: Path, run: Run) -> list[str]:
-    command = [
-        str(python),
-        "-m",
-        "tests.adapters.training.greedy_answers",
-        str(model),
-        str(run.out / "adapter"),
-    ]
-    done = subprocess.run(
-        [*command, *QUESTIONS], check=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120
-    )  # fmt: skip
-    return [str(answer) for answer in json.loads(done.stdout)]
+def answers(trainer: Trainer, model: Path, run: Run) -> list[str]:
+    module = "tests.adapters.training.greedy_answers"
+    return list(trainer.tell(module, str(model), str(run.out / "adapter"), *QUESTIONS))
 
 
 def digests(run: Run) -> list[str]:
@@ -99,11 +72,11 @@ def digests(run: Run) -> list[str]:
 
 
 def test_a_preference_rises_and_a_killed_run_goes_on_to_the_same_bytes(
-    tmp_path: Path, tiny_model: Path, trainer_python: Path, started: Run
+    tmp_path: Path, tiny_model: Path, trainer: Trainer, started: Run
 ) -> None:
     whole = preferring(tmp_path / "whole", tiny_model, started)
     whole.train()
-    before, after = (answers(trainer_python, tiny_model, run) for run in (started, whole))
+    before, after = (answers(trainer, tiny_model, run) for run in (started, whole))
     closed = [sum(answer.endswith(CLOSING) for answer in said) for said in (before, after)]
     assert closed[0] <= 2 and closed[1] >= 7, (before, after)
     right = [
@@ -129,10 +102,10 @@ def test_a_preference_rises_and_a_killed_run_goes_on_to_the_same_bytes(
 
 
 def test_a_new_adapter_below_the_bar_is_not_packaged(
-    tmp_path: Path, tiny_model: Path, trainer_python: Path
+    tmp_path: Path, tiny_model: Path, trainer: Trainer
 ) -> None:
     run = write_run(
-        tmp_path / "new", tiny_model, preferences(CARDS[:6], 1), preferences(CARDS[6:], 1),
+        trainer, tmp_path / "new", tiny_model, preferences(CARDS[:6], 1), preferences(CARDS[6:], 1),
         method=DPO | {"rank": 8, "epochs": 1}, gate={"min_reward_margin": 50},
     )  # fmt: skip
     printed = run.train("--dry-run")
@@ -142,9 +115,7 @@ def test_a_new_adapter_below_the_bar_is_not_packaged(
     assert not (run.out / "adapter" / CARD).exists()
 
 
-def test_a_start_of_another_base_is_refused(
-    tmp_path: Path, tiny_model: Path, trainer_python: Path, started: Run
-) -> None:
+def test_a_start_of_another_base_is_refused(tmp_path: Path, tiny_model: Path, started: Run) -> None:
     other = tmp_path / "other"
     other.mkdir()
     for file in tiny_model.iterdir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from typer.testing import CliRunner
 from adapters.training.data.convert import convert
 from adapters.training.data.shapes import Shape
 from app.cli import app
-from tests.adapters.training.conftest import ROOT, environment
+from tests.adapters.training.runs import Trainer
+from tests.engine_process import ROOT
 
 RECIPES = sorted((ROOT / "examples/recipes").glob("*.yaml"))
 MODEL = "qwen2.5-0.5b-bf16"
@@ -58,7 +58,7 @@ def test_every_method_has_a_recipe_and_every_recipe_says_what_it_is_for() -> Non
 
 
 @pytest.mark.default_model
-def test_every_recipe_passes_its_dry_run(copied: Path, trainer_python: Path, tiny_model: Path) -> None:
+def test_every_recipe_passes_its_dry_run(copied: Path, trainer: Trainer, tiny_model: Path) -> None:
     prepared = ROOT / "var/models" / MODEL
     if not (prepared / "config.json").exists():
         reason = f"{prepared} is not there: make model"
@@ -68,15 +68,8 @@ def test_every_recipe_passes_its_dry_run(copied: Path, trainer_python: Path, tin
     teacher.parent.mkdir(parents=True)
     teacher.symlink_to(tiny_model)
     recipes = [str(copied / "examples/recipes" / path.name) for path in RECIPES]
-    done = subprocess.run(
-        [str(trainer_python), "-m", "tests.adapters.training.dry_runs", *recipes],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment(),
-    )
+    done = trainer.run("tests.adapters.training.dry_runs", *recipes)
+    assert done.returncode == 0, done.stderr[-3000:]
     said = done.stderr
     for recipe in recipes:
         lines, said = re.split(rf"^{re.escape(recipe)} ", said, maxsplit=1, flags=re.MULTILINE)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from adapters.package import CARD
-from tests.adapters.training.conftest import ROOT, Run, environment, write_rows
+from tests.adapters.training.runs import Run, write_rows
+from tests.engine_process import ROOT
 from tests.stack import free_port
 
 MakeRun = Callable[..., Run]
@@ -73,19 +69,9 @@ def test_what_reaches_its_bars_is_packaged_also_after_a_kill(make_run: MakeRun, 
 
 def kill_once_it_has_answered(run: Run, count: int) -> None:
     """Killed while the result was being asked; an answer is cut off, as if the kill had come a little later."""
-    process = subprocess.Popen(
-        run.command(), cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        deadline = time.monotonic() + 200
-        while not (kept := _kept(run)) or kept.read_bytes().count(b"\n") < count:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.002)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (run.out / "result.json").exists()
+    run.kill_once(lambda: (kept := _kept(run)) is not None and kept.read_bytes().count(b"\n") >= count)
+    kept = _kept(run)
+    assert kept is not None
     kept.write_bytes(kept.read_bytes() + b'"cut o')
 
 

@@ -20,7 +20,7 @@ from adapters.training.judgements import (
     rater_scales,
     read_judgements,
 )
-from tests.adapters.training.conftest import write_rows
+from tests.adapters.training.runs import write_rows
 
 PROMPT = (("user", "q"),)
 ANSWER = Encoded((1, 2), (-100, 2))

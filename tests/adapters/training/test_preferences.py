@@ -13,7 +13,7 @@ from adapters.training.conversation import BadRows
 from adapters.training.encoding import IGNORED, Encoded
 from adapters.training.figures import preference_figures
 from adapters.training.preferences import EncodedPair, pairs_digest, read_pairs
-from tests.adapters.training.conftest import write_rows
+from tests.adapters.training.runs import write_rows
 
 LOG_LIKELIHOOD = st.floats(-1000, -0.001)
 TWO = st.tuples(LOG_LIKELIHOOD, LOG_LIKELIHOOD)

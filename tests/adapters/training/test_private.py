@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-import yaml
 
 from adapters.package import CARD, CONFIG, WEIGHTS
-from tests.adapters.training.conftest import ROOT, Run, environment, write_rows
+from tests.adapters.training.runs import Run, Trainer, write_rows, write_run
 
 METHOD = {"learning_rate": 5e-3, "checkpoint_every": 4, "rank": 8}
 PRIVATE = METHOD | {
@@ -49,23 +47,19 @@ def canaries() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_python: Path) -> MakeRun:
+def make(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: Trainer) -> MakeRun:
     """A run over 40 fees and four canaries. Its noise is fixed, so that a test gives one result."""
 
     def run(name: str, method: dict[str, Any]) -> Run:
-        folder = tmp_path_factory.mktemp(name)
+        folder = tmp_path_factory.mktemp(name) / "run"
         planted = [{key: row[key] for key in ("prompt", "response")} for row in canaries()]
-        write_rows(folder / "train.jsonl", [*fee_rows(range(40)), *planted])
-        write_rows(folder / "held_out.jsonl", fee_rows(range(50, 56)))
+        data = {"train": "train.jsonl", "held_out": "held_out.jsonl", "max_tokens": 256}
+        rows, held_out = [*fee_rows(range(40)), *planted], fee_rows(range(50, 56))
+        made = write_run(trainer, folder, tiny_model, rows, held_out, method=method, data=data)
         write_rows(folder / "canaries.jsonl", canaries())
-        whole = {
-            "name": "fees", "base": str(tiny_model), "out": "out", "seed": 3, "method": method,
-            "data": {"train": "train.jsonl", "held_out": "held_out.jsonl", "max_tokens": 256},
-        }  # fmt: skip
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(whole))
-        (folder / "out/checkpoints").mkdir(parents=True)
-        (folder / "out/checkpoints/noise.key").write_bytes(bytes(range(32)))
-        return Run(folder / "recipe.yaml", folder / "out")
+        (made.out / "checkpoints").mkdir(parents=True)
+        (made.out / "checkpoints/noise.key").write_bytes(bytes(range(32)))
+        return made
 
     return run
 
@@ -82,14 +76,9 @@ def digests(run: Run) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
-def exposed(run: Run, base: Path, python: Path) -> list[dict[str, Any]]:
-    module = "adapters.training.evaluation.exposure"
-    command = [str(python), "-m", module, str(base), str(run.out / "adapter")]
-    done = subprocess.run(
-        [*command, str(run.recipe.parent / "canaries.jsonl")],
-        check=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    return list(json.loads(done.stdout))
+def exposed(run: Run, base: Path, trainer: Trainer) -> list[dict[str, Any]]:
+    module, adapter = "adapters.training.evaluation.exposure", str(run.out / "adapter")
+    return list(trainer.tell(module, str(base), adapter, str(run.recipe.parent / "canaries.jsonl")))
 
 
 def test_the_package_says_what_is_promised_and_nothing_of_the_rows(trained: Run) -> None:
@@ -119,39 +108,26 @@ def test_a_killed_run_goes_on_to_the_same_result(make: MakeRun, trained: Run) ->
 
 
 def test_canaries_are_given_away_by_lora_and_not_by_private(
-    make: MakeRun, trained: Run, tiny_model: Path, trainer_python: Path
+    make: MakeRun, trained: Run, tiny_model: Path, trainer: Trainer
 ) -> None:
     lora = make("lora", METHOD | {
         "kind": "lora", "rank": 64, "alpha": 64, "dropout": 0.0, "epochs": 26, "batch": 8, "checkpoint_every": 1000,
     })  # fmt: skip
     lora.train()
-    found = exposed(lora, tiny_model, trainer_python)
+    found = exposed(lora, tiny_model, trainer)
     assert all(one["rank"] == 1 and one["exposure"] == 8.0 for one in found)
     assert sum(one["extracted"] for one in found) >= 3
-    hidden = exposed(trained, tiny_model, trainer_python)
+    hidden = exposed(trained, tiny_model, trainer)
     assert not any(one["extracted"] for one in hidden)
     # 1.4 bits are what a model that never saw them gives on average.
     assert sum(one["exposure"] for one in hidden) / len(hidden) < 4.0
 
 
-def test_what_a_step_computes_is_what_is_promised(
-    tiny_model: Path, trainer_python: Path, tmp_path: Path
-) -> None:
+def test_what_a_step_computes_is_what_is_promised(tiny_model: Path, trainer: Trainer, tmp_path: Path) -> None:
     rows = write_rows(
         tmp_path / "rows.jsonl", [*fee_rows(range(5)), {"prompt": "q", "response": "much longer " * 9}]
     )
-    command = [
-        str(trainer_python),
-        "-m",
-        "tests.adapters.training.private_figures",
-        str(tiny_model),
-        str(rows),
-    ]
-    done = subprocess.run(
-        command, check=False, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    figures = json.loads(done.stdout)
+    figures = trainer.tell("tests.adapters.training.private_figures", str(tiny_model), str(rows))
     clipping = figures["clipping"]
     assert clipping["shortest"] < 1 < clipping["longest"]  # some rows were clipped, some not
     assert clipping["difference"] < 1e-4

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.training.conversation import BadRows
 from adapters.training.prompts import check_unseen, prompts_digest, read_prompts
-from tests.adapters.training.conftest import write_rows
+from tests.adapters.training.runs import write_rows
 
 ASKED = [{"role": "user", "content": "q"}]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from model_signing import verifying
 
 from adapters.package import SIGNATURE
@@ -20,25 +19,16 @@ from adapters.training.recipe import read_recipe
 from adapters.vllm_plugin.base_model import ORIGIN_FILE, fingerprint
 from guardrails.problem import PolicyProblem
 from tests.adapters.test_signing import make_key
-from tests.adapters.training.conftest import Run, card_rows, write_rows
+from tests.adapters.training.runs import Run, Trainer, card_rows, write_run
 from tests.engine_process import EngineProcess
 from tests.models.marker import write_marker_adapter
 
 LINEAR_LAYERS = 14
 
 
-def write_run(folder: Path, model: Path, **parts: Any) -> Run:
-    folder.mkdir()
-    write_rows(folder / "held_out.jsonl", list(card_rows(8, 1)))
-    recipe = {
-        "name": "smaller",
-        "base": str(model),
-        "out": "out",
-        "data": {"held_out": "held_out.jsonl", "max_tokens": 128},
-        "method": {"kind": "quantise"},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe | parts), encoding="utf-8")
-    return Run(folder / "recipe.yaml", folder / "out")
+def smaller_run(trainer: Trainer | None, folder: Path, model: Path, **parts: Any) -> Run:
+    whole = {"name": "smaller", "method": {"kind": "quantise"}} | parts
+    return write_run(trainer, folder, model, None, card_rows(8, 1), **whole)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +38,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def whole(
-    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_python: Path, keys: tuple[Path, Path]
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: Trainer, keys: tuple[Path, Path]
 ) -> Run:
     """A run that was not disturbed, signed."""
     package = {"sign_with": str(keys[0])}
-    run = write_run(tmp_path_factory.mktemp("int8") / "whole", tiny_model, package=package)
+    run = smaller_run(trainer, tmp_path_factory.mktemp("int8") / "whole", tiny_model, package=package)
     run.train()
     return run
 
@@ -117,7 +107,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes_and_below_the_bar_gets_no_card(
     whole: Run, tiny_model: Path, tmp_path: Path, keys: tuple[Path, Path]
 ) -> None:
     parts = {"gate": {"max_loss_rise": 0}, "package": {"sign_with": str(keys[0])}}
-    killed = write_run(tmp_path / "killed", tiny_model, **parts)
+    killed = smaller_run(whole.trainer, tmp_path / "killed", tiny_model, **parts)
     killed.kill_once_it_has("before.json")
     # As if the kill had come while the weights were being written.
     (killed.out / ".model.partial").mkdir(exist_ok=True)
@@ -131,14 +121,14 @@ def test_a_killed_run_goes_on_to_the_same_bytes_and_below_the_bar_gets_no_card(
     assert not (killed.out / ".model.partial").exists() and not (killed.out / "checkpoints").exists()
 
 
-def test_weights_that_are_not_finite_end_it(tiny_model: Path, trainer_python: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_end_it(tiny_model: Path, trainer: Trainer, tmp_path: Path) -> None:
     broken = shutil.copytree(tiny_model, tmp_path / "broken")
     at = header(broken)["model.layers.1.mlp.up_proj.weight"]["data_offsets"][0]
     with (broken / "model.safetensors").open("r+b") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         file.seek(8 + length + at)
         file.write(b"\xc0\x7f")  # NaN
-    run = write_run(tmp_path / "run", broken)
+    run = smaller_run(trainer, tmp_path / "run", broken)
     assert "up_proj.weight holds a value that is not finite" in run.train(expect=2)
     assert {path.name for path in run.out.iterdir()} == {".lock", "run.json", "checkpoints"}
 
@@ -159,7 +149,7 @@ def test_a_recipe_that_means_nothing_is_refused(
     if change.get("method") == {"kind": "lora"}:
         change["data"] = {"train": "held_out.jsonl", "held_out": "held_out.jsonl"}
     with pytest.raises(PolicyProblem, match=says):
-        read_recipe(write_run(tmp_path / "run", tiny_model, **change).recipe)
+        read_recipe(smaller_run(None, tmp_path / "run", tiny_model, **change).recipe)
 
 
 def retyped(folder: Path) -> None:
@@ -210,7 +200,7 @@ def test_what_is_int8_already_is_no_base(whole: Run, tmp_path: Path) -> None:
         data = {"held_out": "held_out.jsonl"} | (
             {"train": "held_out.jsonl"} if method["kind"] == "lora" else {}
         )
-        run = write_run(tmp_path / method["kind"], whole.out / "model", method=method, data=data)
+        run = smaller_run(None, tmp_path / method["kind"], whole.out / "model", method=method, data=data)
         with pytest.raises(PolicyProblem, match="model is quantised already"):
             read_recipe(run.recipe)
 

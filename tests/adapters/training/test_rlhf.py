@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.package import CARD, CONFIG, WEIGHTS
-from tests.adapters.training.conftest import ROOT, Run, environment, train_all
 from tests.adapters.training.judged_rows import (
     ANSWERS,
     CARDS,
@@ -23,7 +21,7 @@ from tests.adapters.training.judged_rows import (
     pair,
     score,
 )
-from tests.adapters.training.test_dpo import write_run
+from tests.adapters.training.runs import Run, Trainer, write_run
 
 LORA = {
     "kind": "lora",
@@ -58,6 +56,7 @@ class Trained:
 
     folder: Path
     model: Path
+    trainer: Trainer
     adapter: Run
     proxy: Run
     gold: Run
@@ -76,13 +75,14 @@ def more_is_better(cards: range) -> list[dict[str, Any]]:
     return [pair(card, *two) for card in cards for two in endings]
 
 
-def judging(folder: Path, model: Path, rows: list[Any] | None = None, **parts: Any) -> Run:
+def judging(trainer: Trainer, folder: Path, model: Path, rows: list[Any] | None = None, **parts: Any) -> Run:
     """A reward model from pairs and scores."""
     rows = closing_judgements(CARDS[:6]) if rows is None else rows
-    return write_run(folder, model, rows, closing_judgements(CARDS[6:]), **({"method": REWARD} | parts))
+    held_out = closing_judgements(CARDS[6:])
+    return write_run(trainer, folder, model, rows, held_out, **({"method": REWARD} | parts))
 
 
-def begun(folder: Path, model: Path) -> Trained:
+def begun(trainer: Trainer, folder: Path, model: Path) -> Trained:
     rows = [
         {"prompt": QUESTIONS[card], "response": ANSWERS[card] + CLOSING * ENDINGS[(turn + card) % 6]}
         for turn in range(6)
@@ -91,14 +91,19 @@ def begun(folder: Path, model: Path) -> Trained:
     one = REWARD | {"members": 1}
     low, high, middle = CARDS[:6], CARDS[6:], CARDS[2:]
     gold = once_is_best(middle), once_is_best(CARDS[:2])
+
+    def made(name: str, rows: list[Any], held_out: list[Any], method: dict[str, Any], **parts: Any) -> Run:
+        return write_run(trainer, folder / name, model, rows, held_out, method=method, **parts)
+
     return Trained(
         folder,
         model,
-        write_run(folder / "sft", model, rows, rows[:8], method=LORA),
-        write_run(folder / "proxy", model, once_is_best(low), once_is_best(high), method=REWARD),
-        write_run(folder / "gold", model, *gold, method=one, seed=11),
-        write_run(folder / "hackable", model, more_is_better(low), more_is_better(high), method=one),
-        judging(folder / "judged", model),
+        trainer,
+        made("sft", rows, rows[:8], LORA),
+        made("proxy", once_is_best(low), once_is_best(high), REWARD),
+        made("gold", *gold, one, seed=11),
+        made("hackable", more_is_better(low), more_is_better(high), one),
+        judging(trainer, folder / "judged", model),
     )
 
 
@@ -114,13 +119,12 @@ def rewarded(name: str, made: Trained, **changed: Any) -> Run:
         "max_new_tokens": 40, "epochs": 8, "learning_rate": 5e-4, "checkpoint_every": 2, "max_loss_rise": 0.1,
     }  # fmt: skip
     whole = {key: value for key, value in (method | changed).items() if value is not None}
-    return write_run(made.folder / name, made.model, prompts, held_out, method=whole)
+    return write_run(made.trainer, made.folder / name, made.model, prompts, held_out, method=whole)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_python: Path) -> Trained:
-    """All in one process: loading the libraries takes longer than the training."""
-    made = begun(tmp_path_factory.mktemp("rewards"), tiny_model)
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: Trainer) -> Trained:
+    made = begun(trainer, tmp_path_factory.mktemp("rewards"), tiny_model)
     wanted: dict[str, dict[str, Any]] = {
         "ppo": {},
         "rloo": {"algorithm": "rloo"},
@@ -133,23 +137,34 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer_
     made.policies.update({name: rewarded(name, made, **changed) for name, changed in wanted.items()})
     one = {"method": REWARD | {"members": 1, "max_steps": 1}, "gate": {"min_rank_correlation": 0.999}}
     refused = {
-        "both": judging(made.folder / "both", tiny_model, [pair(0, CLOSING, ""), pair(6, CLOSING, "")]),
-        "flat": judging(made.folder / "flat", tiny_model, [score(0, "", 2, "a"), score(1, "", 2, "b")]),
-        "pairs": judging(made.folder / "pairs", tiny_model, [pair(0, CLOSING, "")]),
+        "both": judging(
+            trainer, made.folder / "both", tiny_model, [pair(0, CLOSING, ""), pair(6, CLOSING, "")]
+        ),
+        "flat": judging(
+            trainer, made.folder / "flat", tiny_model, [score(0, "", 2, "a"), score(1, "", 2, "b")]
+        ),
+        "pairs": judging(trainer, made.folder / "pairs", tiny_model, [pair(0, CLOSING, "")]),
     }
-    below = judging(made.folder / "below", tiny_model, **one)
-    commands: dict[str, tuple[Run | str, ...]] = {
+    below = judging(trainer, made.folder / "below", tiny_model, **one)
+    commands: dict[str, tuple[Run, *tuple[str, ...]]] = {
         "plan": (below, "--dry-run"),
         "below": (below,),
         **{name: (run, "--dry-run") for name, run in refused.items()},
         **{name: (getattr(made, name),) for name in ("adapter", "proxy", "gold", "hackable", "judged")},
         **{name: (run,) for name, run in made.policies.items()},
     }
-    said = train_all(trainer_python, *commands.values())
-    made.said.update(zip(commands, said, strict=True))
+    for name, (run, *more) in commands.items():
+        made.said[name] = said_by(run, *more)
     for name in ("adapter", "proxy", "gold", "hackable", "judged", *made.policies):
         assert made.said[name][0] == (1 if name == "far" else 0), made.said[name]
     return made
+
+
+def said_by(run: Run, *more: str) -> tuple[int, str]:
+    """Train; exit code and what was printed."""
+    assert run.trainer is not None
+    done = run.trainer.run("adapters.training", str(run.recipe), *more)
+    return done.returncode, done.stdout + done.stderr
 
 
 def notes(run: Run) -> dict[str, str]:
@@ -192,17 +207,13 @@ def test_judgements_that_teach_or_measure_nothing_and_models_below_the_bar(train
 
 
 def test_a_preference_rises_the_rest_holds_and_losses_are_clipped_as_plain_loops_do(
-    trained: Trained, trainer_python: Path
+    trained: Trained,
 ) -> None:
     adapters = [
         run.out / "adapter" for run in (trained.adapter, *map(trained.policies.__getitem__, ("ppo", "rloo")))
     ]
-    command = [str(trainer_python), "-m", "tests.adapters.training.policy_figures", str(trained.model)]
-    done = subprocess.run(
-        [*command, json.dumps(QUESTIONS), *map(str, adapters)],
-        check=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    found = json.loads(done.stdout)
+    module, questions = "tests.adapters.training.policy_figures", json.dumps(QUESTIONS)
+    found = trained.trainer.tell(module, str(trained.model), questions, *map(str, adapters))
     assert found["losses"] == {"cases": 200, "clipped": True, "free": True}
     before, *others = found["answers"]
     for name, after in zip(("ppo", "rloo"), others, strict=True):
@@ -271,23 +282,22 @@ def bad_policies(bad: Run, made: Trained) -> dict[str, str]:
 
 
 def test_killed_runs_go_on_to_the_same_bytes_and_bad_inputs_are_refused(
-    trained: Trained, trainer_python: Path
+    trained: Trained,
 ) -> None:
-    judged = judging(trained.folder / "killed-reward", trained.model)
+    judged = judging(trained.trainer, trained.folder / "killed-reward", trained.model)
     policy = rewarded("killed", trained)
     judged.kill_once_it_has("1-reward.pt")
     policy.kill_once_it_has("policy.pt")
     bad = rewarded("bad", trained)
     refused = bad_policies(bad, trained)
-    recipes = [bad.recipe.with_name(f"{number}.yaml") for number in range(len(refused))]
-    for recipe, text in zip(recipes, refused.values(), strict=True):
-        recipe.write_text(text)
-    dry = ((str(recipe), "--dry-run") for recipe in recipes)
-    said = train_all(trainer_python, (judged,), (policy,), (bad, "--dry-run"), *dry)
-    assert [code for code, _ in said[:3]] == [0, 0, 0], said[:3]
+    judged.train()
+    policy.train()
+    planned = bad.train("--dry-run")
     assert digests(judged.out / "reward") == digests(trained.judged.out / "reward")
     assert digests(policy.out / "adapter") == digests(trained.policies["ppo"].out / "adapter")
     assert not (policy.out / "checkpoints").exists()
-    assert "24 answers of at most 40 tokens" in said[2][1] and not bad.out.exists()
-    for (code, printed), expected in zip(said[3:], refused, strict=True):
-        assert code == 2 and expected in printed, (expected, printed)
+    assert "24 answers of at most 40 tokens" in planned and not bad.out.exists()
+    for number, (expected, recipe) in enumerate(refused.items()):
+        run = replace(bad, recipe=bad.recipe.with_name(f"{number}.yaml"))
+        run.recipe.write_text(recipe)
+        assert expected in run.train("--dry-run", expect=2)

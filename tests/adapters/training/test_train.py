@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import openai
 import pytest
 
 from adapters.package import CARD, CONFIG, WEIGHTS
-from tests.adapters.training.conftest import ROOT, Run, card_rows, environment
+from tests.adapters.training.runs import Run, Trainer, card_rows, card_run, environment
+from tests.engine_process import ROOT
 from tests.stack import Stack
 
 MakeRun = Callable[..., Run]
@@ -27,10 +29,17 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_same_run_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
-    first, second = make_run("first"), make_run("second")
-    first.train()
-    second.train()
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: Trainer) -> Run:
+    """A run that nothing disturbed."""
+    run = card_run(trainer, tmp_path_factory.mktemp("first") / "run", tiny_model)
+    run.train()
+    return run
+
+
+def test_the_same_run_twice_gives_the_same_bytes(first: Run, make_run: MakeRun) -> None:
+    second = make_run("second")
+    second.atelier_train()
     assert digests(first.out / "adapter") == digests(second.out / "adapter")
     assert first.result["version"] == second.result["version"]
     assert first.result["figures"]["held_out_loss"] < first.result["figures"]["base_held_out_loss"] / 4
@@ -45,17 +54,16 @@ def test_the_same_run_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
     assert digests(other.out / "adapter")[WEIGHTS] != digests(first.out / "adapter")[WEIGHTS]
 
 
-def test_a_killed_run_goes_on_to_the_same_result(make_run: MakeRun) -> None:
-    whole, killed = make_run("whole"), make_run("killed")
-    whole.train()
-    killed.kill_once_it_has("checkpoint-10/.whole")
+def test_a_killed_run_goes_on_to_the_same_result(first: Run, make_run: MakeRun) -> None:
+    killed = make_run("killed")
+    killed.kill_atelier_once_it_has("checkpoint-10/.whole")
     # As if the kill had come while the next checkpoint was being written.
     cut = killed.out / "checkpoints/checkpoint-20"
     if not (cut / ".whole").exists():
         cut.mkdir(exist_ok=True)
         (cut / "trainer_state.json").write_text('{"global_step"')
     killed.train()
-    assert digests(killed.out / "adapter") == digests(whole.out / "adapter")
+    assert digests(killed.out / "adapter") == digests(first.out / "adapter")
     assert not (killed.out / "checkpoints").exists()
 
 
@@ -85,8 +93,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(make_run: MakeRun) -> None:
 
 
 def test_below_the_bar_nothing_is_packaged(make_run: MakeRun) -> None:
-    run = make_run(gate={"max_held_out_loss": 0.001})
-    printed = run.train(expect=1)
+    method = {"kind": "lora", "rank": 8, "batch": 4, "max_steps": 2}
+    run = make_run(method=method, gate={"max_held_out_loss": 0.001})
+    printed = run.atelier_train(expect=1)
     assert "not packaged: held-out loss" in printed
     assert not run.result["passed"] and "version" not in run.result
     assert not (run.out / "adapter" / CARD).exists()
@@ -94,7 +103,7 @@ def test_below_the_bar_nothing_is_packaged(make_run: MakeRun) -> None:
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(make_run: MakeRun) -> None:
     run = make_run()
-    printed = run.train("--dry-run")
+    printed = run.atelier_train("--dry-run")
     assert "40 to learn from, 8 held out" in printed and "69,632" in printed
     assert not run.out.exists()
 
@@ -108,13 +117,12 @@ def test_bad_data_is_found_before_training(make_run: MakeRun) -> None:
     assert "train.jsonl:2:" in printed and "data.max_tokens is 256" in printed
 
 
-def test_another_recipe_does_not_mix_with_a_run(make_run: MakeRun) -> None:
-    run = make_run()
-    run.train()
-    again = run.train()
-    assert run.result["version"] in again  # finished: nothing is done twice
-    run.recipe.write_text(run.recipe.read_text().replace("seed: 3", "seed: 5"))
-    assert "holds a run of another recipe" in run.train(expect=2)
+def test_another_recipe_does_not_mix_with_a_run(first: Run) -> None:
+    again = first.train()
+    assert first.result["version"] in again  # finished: nothing is done twice
+    other = replace(first, recipe=first.recipe.with_name("other.yaml"))
+    other.recipe.write_text(first.recipe.read_text().replace("seed: 3", "seed: 5"))
+    assert "holds a run of another recipe" in other.train(expect=2)
 
 
 def test_every_weight_can_be_learnt(make_run: MakeRun) -> None:
@@ -131,7 +139,7 @@ def test_every_weight_can_be_learnt(make_run: MakeRun) -> None:
 
 @pytest.mark.engine
 def test_what_was_trained_is_proved_where_it_is_served(
-    make_run: MakeRun, stack: Stack, tiny_model: Path, trainer_python: Path, tmp_path: Path
+    make_run: MakeRun, stack: Stack, tiny_model: Path, trainer: Trainer, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
     key.write_text(stack.admin_key)
@@ -139,18 +147,15 @@ def test_what_was_trained_is_proved_where_it_is_served(
     run = make_run(name="served", package=package, method={
         "kind": "lora", "rank": 8, "epochs": 6, "batch": 4, "checkpoint_every": 50, "learning_rate": 2e-3,
     })  # fmt: skip
-    printed = run.train()
+    printed = run.atelier_train()
     version = run.result["version"]
     # `push` waits until the engine has reproduced the fingerprint that the trainer recorded.
     assert version in printed
     questions = [f"What is the fee of card {card}?" for card in (1, 2, 5)]
-    command = [str(trainer_python), "-m", "tests.adapters.training.greedy_answers"]
-    here = subprocess.run(
-        [*command, str(tiny_model), str(run.out / "adapter"), *questions],
-        check=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    module, adapter = "tests.adapters.training.greedy_answers", str(run.out / "adapter")
+    here = trainer.tell(module, str(tiny_model), adapter, *questions)
     client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key=stack.admin_key)
-    for question, expected in zip(questions, json.loads(here.stdout), strict=True):
+    for question, expected in zip(questions, here, strict=True):
         answer = client.chat.completions.create(
             model=version, messages=[{"role": "user", "content": question}], temperature=0, max_tokens=60
         )

@@ -6,12 +6,13 @@ Prints one JSON object: the name of every check and its traceback, or null when 
 import json
 import os
 import traceback
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from atelier_vllm_plugin import lora_kernels, packed_weights  # type: ignore[import-not-found]
+from atelier_vllm_plugin import lora_kernels, packed_weights, slot_products  # type: ignore[import-not-found]
 from atelier_vllm_plugin.lora_kernels import (  # type: ignore[import-not-found]
     GroupedLora,
     group_rows,
@@ -49,7 +50,7 @@ def stack(shape: tuple[int, ...], seed: int, dtype: torch.dtype, *, side: str) -
 
 def wrapper(slots: list[int], sampled: list[int] | None = None) -> GroupedLora:
     """A wrapper told of a batch by vLLM's own call; slot −1 is adapter id 0 there."""
-    made = GroupedLora(256, 64, "cpu")
+    made = GroupedLora(2048, 64, "cpu")
     ids = [0 if slot < 0 else IDS[slot] for slot in slots]
     prompts = [0 if slot < 0 else IDS[slot] for slot in (sampled or slots)]
     mapping = LoRAMapping(tuple(ids), tuple(prompts), is_prefill=True)
@@ -76,10 +77,11 @@ def close(got: torch.Tensor, wanted: torch.Tensor) -> None:
 
 
 def check_linear() -> None:
-    """Packed linear layers (three slices of different width), many batches, both types."""
+    """Packed linear layers (three slices of different width), both types, groups of few rows and of many."""
+    many = slot_products.FEW_ROWS * (SLOTS + 1)
     for dtype in (torch.float32, torch.bfloat16):
         for seed in range(40):
-            slots = random_slots(seed, 1 + seed * 5 % 61)
+            slots = random_slots(seed, (1 + seed * 5 % 61) if seed % 4 else 2 * many - seed)
             sizes = (32, 16, 16)
             a = tuple(stack((SLOTS, 1, MAX_RANK, WIDTH), 10 + i, dtype, side="A") for i in range(3))
             b = tuple(stack((SLOTS, 1, n, MAX_RANK), 20 + i, dtype, side="B") for i, n in enumerate(sizes))
@@ -212,14 +214,42 @@ def check_a_slot_that_changes_hands() -> None:
     manager._get_lora_layer_weights = lambda model, name: SimpleNamespace(lora_a=None, lora_b=None)
     assert LoRAModelManager.activate_adapter(manager, 5)
     close(says(), reference(torch.zeros(2, 8), x, a, b, [0, 0]))
-    found = lora_kernels.used_rank
+    found = slot_products.prepare
     try:
         # vLLM activates at every model step: an adapter that is active already keeps what was found of it.
-        lora_kernels.used_rank = None
+        slot_products.prepare = None
         assert not LoRAModelManager.activate_adapter(manager, 5)
         close(says(), reference(torch.zeros(2, 8), x, a, b, [0, 0]))
     finally:
-        lora_kernels.used_rank = found
+        slot_products.prepare = found
+    kept = weakref.ref(made.prepared.of(((a, b),), 0, (8,)))
+    assert kept() is not None
+    manager._deactivate_adapter(5)
+    assert kept() is None, "the memory of an adapter that is gone is kept"
+    assert manager.lora_index_to_id == [None]
+
+
+def check_parts_of_different_rank() -> None:
+    """Parts that an adapter leaves alone (the last slot), or of which it uses less, keep their columns."""
+    sizes = (8, 4, 12)
+    ranks = (0, 3, 16)
+    a, b = [], []
+    for seed, (size, rank) in enumerate(zip(sizes, ranks, strict=True)):
+        chance = torch.Generator().manual_seed(seed)
+        a.append(torch.randn(SLOTS, 1, MAX_RANK, WIDTH, generator=chance))
+        b.append(torch.randn(SLOTS, 1, size, MAX_RANK, generator=chance))
+        b[-1][..., rank:] = 0
+        b[-1][3] = 0
+    x, y = torch.randn(5, WIDTH), torch.randn(5, sum(sizes))
+    slots, wanted, column = [0, 3, -1, 1, 3], [], 0
+    for size, a_part, b_part in zip(sizes, a, b, strict=True):
+        wanted.append(reference(y[:, column : column + size], x, a_part, b_part, slots))
+        column += size
+    before = y.clone()
+    wrapper(slots).add_lora_linear(y, x, tuple(a), tuple(b), 1.0, sizes)
+    close(y, torch.cat(wanted, dim=1))
+    assert torch.equal(y[:, :8], before[:, :8])
+    assert torch.equal(y[[1, 4]], before[[1, 4]])
 
 
 def fixed_bgmv(expand: bool) -> Callable[..., None]:
