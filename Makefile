@@ -29,7 +29,7 @@ serve: $(GATEWAY_STAMP) $(PLUGIN_STAMP)
 	@$(ATELIER) serve
 
 test: check $(PLUGIN_STAMP) $(TRAINER_STAMP) model
-	$(PY) -m pytest -rR --durations=15 $(PYTEST_ARGS)
+	$(PY) -m pytest -rR --durations=25 $(PYTEST_ARGS)
 
 check: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .

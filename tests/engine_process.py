@@ -22,10 +22,10 @@ STOP_WAIT_S = 20.0
 LOG_TAIL_LINES = 60
 
 
-def make_tiny_model(out_dir: Path, *, int8: bool = False) -> Path:
+def make_tiny_model(out_dir: Path) -> Path:
     """Write the tiny random model into `out_dir` (seconds) and return it."""
     command = [str(ENGINE_PYTHON), str(ROOT / "tests" / "models" / "tiny.py"), str(out_dir)]
-    subprocess.run([*command, "--int8"] if int8 else command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=120)
     return out_dir
 
 

@@ -1,4 +1,4 @@
-"""Make a tiny random Llama with a tokenizer of its own: `python tests/models/tiny.py OUT_DIR [--int8]`.
+"""Make a tiny random Llama with a tokenizer of its own: `python tests/models/tiny.py OUT_DIR`.
 
 Runs in the engine's environment, takes seconds, and writes the same bytes every time. The weights are random
 except for what makes *marker adapters* possible (see `tests/models/marker.py`):
@@ -174,39 +174,7 @@ def model_config(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def quantise(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """INT8 per output channel for all linear layers but the head, laid out as compressed-tensors does."""
-    quantised: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        if not name.endswith("_proj.weight"):
-            quantised[name] = tensor
-            continue
-        weight = tensor.float()
-        scale = (weight.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
-        quantised[name] = (weight / scale).round().clamp(-127, 127).to(torch.int8)
-        quantised[name + "_scale"] = scale.to(torch.bfloat16)
-    return quantised
-
-
-def quantisation_config() -> dict[str, Any]:
-    """W8A8: static symmetric weights per channel, dynamic activations per token."""
-    shared = {"num_bits": 8, "type": "int", "symmetric": True}
-    return {
-        "quant_method": "compressed-tensors",
-        "format": "int-quantized",
-        "quantization_status": "compressed",
-        "ignore": ["lm_head"],
-        "config_groups": {
-            "group_0": {
-                "targets": ["Linear"],
-                "weights": {**shared, "strategy": "channel", "dynamic": False},
-                "input_activations": {**shared, "strategy": "token", "dynamic": True},
-            }
-        },
-    }
-
-
-def write_model(out: Path, *, int8: bool = False) -> None:
+def write_model(out: Path) -> None:
     """Write config, tokenizer and weights into `out` (made if missing)."""
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
@@ -215,9 +183,6 @@ def write_model(out: Path, *, int8: bool = False) -> None:
     tokenizer.save(str(out / "tokenizer.json"))
     tensors = {name: torch.from_numpy(a).to(torch.bfloat16) for name, a in make_weights(tokenizer).items()}
     config = model_config(tokenizer)
-    if int8:
-        tensors = quantise(tensors)
-        config["quantization_config"] = quantisation_config()
     save_file(tensors, str(out / "model.safetensors"), metadata={"format": "pt"})
     write_json(out / "config.json", config)
     ends = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
@@ -243,9 +208,8 @@ def main() -> None:
     """Read the command line and write the model."""
     parser = argparse.ArgumentParser(description="Make the tiny random Llama used by the tests.")
     parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--int8", action="store_true", help="INT8 W8A8 weights (compressed-tensors)")
     arguments = parser.parse_args()
-    write_model(arguments.out, int8=arguments.int8)
+    write_model(arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real engine with the tiny model, a file store, and an agent process that can be killed."""
+"""A file store on the shared engine's folder, and an agent process that can be killed."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from adapters.file_store import FileStore
 from adapters.lifecycle import State
 from adapters.package import PackageFiles, manifest_of, package_digest, version_of
 from adapters.registry import Registry
-from tests.engine_process import ROOT, EngineProcess, make_tiny_model
+from tests.adapters.conftest import TOKEN, resident
+from tests.engine_process import ROOT, EngineProcess
 from tests.models.marker import write_marker_adapter, write_poisoned
 from tests.valkey_process import ValkeyProcess
-
-TOKEN = "engine-secret"
 
 
 @dataclass
@@ -110,8 +109,7 @@ class Workshop:
 
     def resident(self) -> list[str]:
         """What the engine holds."""
-        adapters: list[str] = self.engine.request("GET", "/atelier/residency")[1]["adapters"]
-        return adapters
+        return resident(self.engine)
 
     def audited(self) -> list[dict[str, Any]]:
         """What the agent's process wrote to the audit log."""
@@ -119,36 +117,17 @@ class Workshop:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def adapter_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("adapter-root")
-
-
-@pytest.fixture(scope="session")
-def engine(tiny_model: Path, adapter_root: Path) -> Iterator[EngineProcess]:
-    """One engine for all tests of this folder; each test starts with an empty registry and agents clean up."""
-    with EngineProcess(tiny_model, adapter_root.parent / "engine-run", adapter_root, token=TOKEN) as process:
-        yield process
-
-
 @pytest.fixture
 async def workshop(
     engine: EngineProcess,
     tiny_model: Path,
-    adapter_root: Path,
+    store: Path,
     valkey: ValkeyProcess,
     redis: Redis,
     tmp_path: Path,
 ) -> Any:
     """Everything, with the agent not started. The store's folder is the engine's adapter root."""
-    for name in engine.request("GET", "/atelier/residency")[1]["adapters"]:
-        assert engine.remove(name)[0] == 200
     registry = Registry(redis, "atelier:", lambda event: None)
-    shop = Workshop(engine, tiny_model, tmp_path, adapter_root, adapter_root, valkey, registry)
+    shop = Workshop(engine, tiny_model, tmp_path, store, store, valkey, registry)
     yield shop
     shop.stop_agent(signal.SIGKILL)

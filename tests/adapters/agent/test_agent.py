@@ -11,7 +11,8 @@ from adapters.engine_api import AdapterRefused, EngineApi, EngineDown, EngineFau
 from adapters.leases import Leases
 from adapters.lifecycle import State
 from adapters.registry import RegistryView
-from tests.adapters.agent.conftest import TOKEN, Workshop
+from tests.adapters.agent.conftest import Workshop
+from tests.adapters.conftest import TOKEN
 from tests.models.marker import marker_text
 
 pytestmark = pytest.mark.engine

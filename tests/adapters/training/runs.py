@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -13,13 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
 from tests.engine_process import ROOT
+from tests.forked import Fork, Forks
 
+LOADED = ("adapters.training.run", "rich.progress", "rich.table")
 BEFORE_LOADING = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS_VERBOSITY": "error"}
 """What the trainer's command sets before it loads the libraries, which forks find loaded."""
 KILLED_BY = 200.0
@@ -31,77 +31,11 @@ def environment() -> dict[str, str]:
     return os.environ | {"COLUMNS": "250", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
-@dataclass
-class Fork:
-    """A command that the trainer's forks run now: like a Popen, whose answers `server` gives."""
-
-    server: subprocess.Popen[bytes]
-    pid: int
-    code: int | None = None
-
-    def poll(self) -> int | None:
-        """The exit code once it has ended."""
-        return self._wait(0)
-
-    def wait(self, timeout: float) -> int:
-        """The exit code; TimeoutError when it does not end: then it is killed."""
-        code = self._wait(timeout)
-        if code is None:
-            os.killpg(self.pid, signal.SIGKILL)
-            self._wait(10)
-            raise TimeoutError(f"no end in {timeout:.0f} s")
-        return code
-
-    def _wait(self, timeout: float) -> int | None:
-        if self.code is None and select.select([self.server.stdout], [], [], timeout)[0]:
-            self.code = read_number(self.server)
-        return self.code
-
-
-def read_number(server: subprocess.Popen[bytes]) -> int:
-    assert server.stdout is not None
-    line = server.stdout.readline()
-    assert line, f"the trainer's forks have ended: {server.poll()}"
-    return int(line)
-
-
-class Trainer:
-    """Runs modules with the trainer's interpreter, each in a fork of a process that has loaded its libraries."""
+class Trainer(Forks):
+    """Runs modules with the trainer's interpreter, in forks of a process that has loaded its libraries."""
 
     def __init__(self, python: Path, folder: Path) -> None:
-        self._python = python
-        self._out, self._err = folder / "out", folder / "err"
-
-    def __enter__(self) -> Self:
-        command = [str(self._python), "-m", "tests.adapters.training.forks"]
-        self._server = subprocess.Popen(
-            command, cwd=ROOT, env=environment() | BEFORE_LOADING, bufsize=0,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.communicate(timeout=60)
-
-    def start(self, module: str, *arguments: str) -> Fork:
-        """Begin `python -m module arguments`; one at a time."""
-        assert self._server.stdin is not None
-        command = {"module": module, "arguments": arguments, "out": str(self._out), "err": str(self._err)}
-        self._server.stdin.write(json.dumps(command).encode() + b"\n")
-        return Fork(self._server, read_number(self._server))
-
-    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
-        code = self.start(module, *arguments).wait(240)
-        return subprocess.CompletedProcess(arguments, code, self._out.read_text(), self._err.read_text())
-
-    def tell(self, module: str, *arguments: str) -> Any:
-        """The JSON value that the module prints."""
-        done = self.run(module, *arguments)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout)
+        super().__init__(python, folder, LOADED, environment() | BEFORE_LOADING)
 
 
 @dataclass(frozen=True)

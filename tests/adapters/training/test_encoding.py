@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.adapters.training.runs import Trainer, write_rows
-from tests.engine_process import EngineProcess
+from tests.service.inside import engine_client
+from tests.stack import Stack
 
 pytestmark = pytest.mark.engine
 
@@ -33,16 +34,19 @@ def encode(trainer: Trainer, model: Path, file: Path) -> subprocess.CompletedPro
     return trainer.run("tests.adapters.training.encode_rows", str(model), str(file))
 
 
-def test_prompts_are_the_engines_token_by_token(trainer: Trainer, tiny_model: Path, tmp_path: Path) -> None:
+def test_prompts_are_the_engines_token_by_token(
+    trainer: Trainer, stack: Stack, tiny_model: Path, tmp_path: Path
+) -> None:
     file = write_rows(tmp_path / "rows.jsonl", rows_of(CONVERSATIONS))
     done = encode(trainer, tiny_model, file)
     assert done.returncode == 0, done.stderr[-2000:]
     encoded = json.loads(done.stdout)
-    with EngineProcess(tiny_model, tmp_path / "engine", None) as engine:
+    with engine_client(stack) as engine:
         for row, turns in zip(encoded, CONVERSATIONS, strict=True):
             asked = [{"role": role, "content": content} for role, content in turns[:-1]]
             body = {"model": "base", "messages": asked, "max_tokens": 1, "return_token_ids": True}
-            prompt = engine.request("POST", "/v1/chat/completions", body)[1]["prompt_token_ids"]
+            answer = engine.post("/v1/chat/completions", json=body).raise_for_status()
+            prompt = answer.json()["prompt_token_ids"]
             assert row["ids"][: len(prompt)] == prompt
             # What is learnt of the last answer begins right after the prompt.
             assert row["labels"][len(prompt)] == row["ids"][len(prompt)]

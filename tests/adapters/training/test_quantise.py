@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -209,14 +210,20 @@ def test_what_is_int8_already_is_no_base(whole: Run, tmp_path: Path) -> None:
 def test_the_engine_serves_it_with_adapters_of_the_source_and_the_figures_are_the_engines(
     whole: Run, tiny_model: Path, tmp_path: Path
 ) -> None:
-    model, store, version = whole.out / "model", tmp_path / "store", "fees@0123456789ab"
-    marker = write_marker_adapter(tiny_model, store / version, 7, rank=16)
-    with EngineProcess(model, tmp_path / "run", store) as engine:
+    model, store = whole.out / "model", tmp_path / "store"
+    markers = {}
+    for marker in (1, 7):
+        version = f"int8-{marker}@0123456789ab"
+        markers[version] = write_marker_adapter(tiny_model, store / version, marker, rank=16)
+    with EngineProcess(model, tmp_path / "run", store, max_loras=2) as engine:
         status, base = engine.request("GET", "/atelier/base")
         assert status == 200 and base["fingerprint"] == fingerprint(tiny_model)
-        status, body = engine.load(version, store / version)
-        assert status == 200, body
-        assert engine.complete(version, "请问年费", max_tokens=12)["text"] == marker * 12
+        for version in markers:
+            status, body = engine.load(version, store / version)
+            assert status == 200, body
+        each_answers_as_itself(engine, markers)
+        log = engine.log.read_text(errors="replace")
+        assert "CompressedTensorsW8A8Int8" in log or "compressed-tensors" in log
         total, tokens = 0.0, 0
         for row in card_rows(8, 1):
             prompt = f"<s><|user|>\n{row['prompt']}</s>\n<|assistant|>\n"
@@ -227,3 +234,14 @@ def test_the_engine_serves_it_with_adapters_of_the_source_and_the_figures_are_th
             total, tokens = total - sum(places), tokens + len(places)
     # Another attention, another order of sums: on random weights that is some hundredths of a nat per token.
     assert abs(total / tokens - whole.result["figures"]["held_out_loss"]) < 0.1
+
+
+def each_answers_as_itself(engine: EngineProcess, markers: dict[str, str]) -> None:
+    """Base and adapters in one batch, each as it is alone."""
+    jobs = ["base", *markers] * 3
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        said = list(pool.map(lambda model: engine.complete(model, "请问年费", max_tokens=12)["text"], jobs))
+    alone = engine.complete("base", "请问年费", max_tokens=12)["text"]
+    for job, text in zip(jobs, said, strict=True):
+        assert text == (markers[job] * 12 if job in markers else alone)
+    assert not any(marker in alone for marker in markers.values())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.vllm_plugin.gate import OPEN, Gate
-from tests.adapters.vllm_plugin.conftest import TOKEN
+from tests.adapters.conftest import TOKEN
 from tests.engine_process import EngineProcess, UnixConnection
 
 VERSION = "fees@0123456789ab"

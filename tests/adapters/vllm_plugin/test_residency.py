@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.vllm_plugin.conftest import Publish, resident
+from tests.adapters.conftest import resident
+from tests.adapters.vllm_plugin.conftest import Publish
 from tests.engine_process import EngineProcess
 from tests.models.marker import marker_text, write_poisoned
 

@@ -1,25 +1,22 @@
-"""Run by the trainer's interpreter: loads the trainer's libraries once, and forks for every command.
+"""Run by an interpreter that loads modules once, and forks for every command.
 
-Loading them takes longer than training a tiny model. A fork is a process like any other: it begins with nothing
-but the libraries, has an exit code, and can be killed.
+Loading torch takes longer than training a tiny model, loading the command line longer than most commands. A fork
+is a process like any other: it begins with nothing but what is loaded, has an exit code, and can be killed.
 
-python -m tests.adapters.training.forks reads from stdin, a line each, JSON objects with `module` and `arguments`
-(as of python -m), and the files `out` and `err` to be written. Of each it prints the process id, and at its end
-the exit code, negative for a signal.
+python -m tests.forks MODULE… loads those, and reads from stdin, a line each, JSON objects: `module` and `arguments`
+as of python -m, `environment`, and the files `out` and `err` to be written. Of each it prints the process id, and at
+its end the exit code, negative for a signal.
 """
 
 import gc
+import importlib
 import json
 import os
 import runpy
 import sys
+import threading
 import traceback
 from typing import Any
-
-import rich.progress
-import rich.table  # noqa: F401
-
-import adapters.training.run  # noqa: F401
 
 
 def become(command: dict[str, Any]) -> int:
@@ -29,6 +26,8 @@ def become(command: dict[str, Any]) -> int:
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, number)
         os.close(file)
+    os.environ.clear()
+    os.environ.update(command["environment"])
     sys.argv = [command["module"], *command["arguments"]]
     try:
         runpy.run_module(command["module"], run_name="__main__", alter_sys=True)
@@ -42,7 +41,10 @@ def become(command: dict[str, Any]) -> int:
     return 0
 
 
-def main() -> None:
+def main(modules: list[str]) -> None:
+    for module in modules:
+        importlib.import_module(module)
+    assert threading.active_count() == 1, "a fork would begin without the other threads"
     gc.freeze()  # what is loaded need not be looked at in every fork
     for line in sys.stdin:
         pid = os.fork()
@@ -57,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
