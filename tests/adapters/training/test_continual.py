@@ -16,6 +16,7 @@ import yaml
 from adapters.package import CARD, CONFIG, WEIGHTS
 from adapters.training.recipe import read_recipe
 from guardrails.problem import PolicyProblem
+from tests.adapters.test_signing import make_key
 from tests.adapters.training.runs import Run, Trainer, write_rows
 
 OLD, NEW = range(4), range(4, 8)
@@ -91,9 +92,10 @@ def rounds(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: 
     folder = tmp_path_factory.mktemp("rounds")
     (folder / "first").mkdir()
     write_rows(folder / "first/train.jsonl", fees(OLD, 4))
+    private, public = make_key(folder, "signer")
     recipe = {
         "name": "bank", "base": str(tiny_model), "out": "out", "seed": 3,
-        "data": {"train": "train.jsonl", "max_tokens": 128},
+        "data": {"train": "train.jsonl", "max_tokens": 128}, "package": {"sign_with": str(private)},
         "method": {"kind": "lora", "rank": 8} | SCHEDULE | {"epochs": 12},
     }  # fmt: skip
     (folder / "first/recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
@@ -104,7 +106,8 @@ def rounds(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, trainer: 
     naive = second(
         trainer, folder / "naive", tiny_model, parent, gate=bar, replay=0, strength=0, earlier=None
     )
-    short = second(trainer, folder / "short", tiny_model, parent, old_tasks=[], max_steps=4)
+    signed = {"keys": [str(public)]}
+    short = second(trainer, folder / "short", tiny_model, parent, old_tasks=[], max_steps=4, **signed)
     packed = second(trainer, folder / "packed", tiny_model, parent, old_tasks=[], max_steps=4, packing=True)
     third = second(trainer, folder / "third", tiny_model, again.out / "adapter", earlier=None, old_tasks=[])
     said = [
@@ -143,6 +146,7 @@ def test_the_card_says_where_it_comes_from_and_the_next_round_goes_on_from_there
     assert lineage["replayed_rows"] == 24
     assert not list((rounds.again.out / "adapter").glob("*.jsonl"))  # rows do not travel to a gateway
     said = rounds.said[-1]
+    assert "signed with signer" in rounds.said[3]
     assert "24 of 12 earlier ones" in said and "round 2" in said and rounds.again.result["version"] in said
 
 
@@ -183,6 +187,8 @@ def test_everything_wrong_is_said_before_training(rounds: Rounds) -> None:
         rounds.next("gone", gone): (f"holds no {WEIGHTS}",),
         rounds.next("tampered", tampered, earlier=None): ("replay.jsonl is not what the parent's card says",),
         rounds.next("none", earlier=None): ("the parent left no earlier rows; name its training files",),
+        rounds.next("signer", keys=[str(make_key(rounds.folder, "other")[1])]): ("no configured key made this",),
+        rounds.next("unsigned", rounds.again.out / "adapter", keys=["recipe.yaml"]): ("it has no signature",),
         rounds.next("version", version="bank@0123456789ab"): ("and was bank@0123456789ab",),
         foreign: ("does not fit base", "trained on base"),
         learnt: ("the recipe says 16, the parent has 8", "method.targets: the recipe says ['q_proj']",
