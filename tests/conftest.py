@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The report says so (`R`). What is broken fails twice; tests of the code alone have one try.
     """
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()) or item.get_closest_marker("engine"):
+        if needs_stack(item) or item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
@@ -38,8 +38,28 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def starting_stack(request: pytest.FixtureRequest) -> Iterator[Stack | None]:
+    """Starts with the first test, if any test needs it: reading the bank's policy and loading the engine take more
+    than a minute, in which other tests can run."""
+    if not any(needs_stack(item) for item in request.session.items):
+        yield None
+        return
+    stack = Stack(request.getfixturevalue("tiny_model"))
+    try:
+        stack.launch()
+        yield stack
+    finally:
+        stack.clear_away()
+
+
 @pytest.fixture(scope="session")
-def stack(tiny_model: Path) -> Iterator[Stack]:
+def stack(starting_stack: Stack | None) -> Stack:
     """The whole service with one engine. Tests that kill parts of it leave it running again."""
-    with Stack(tiny_model) as running:
-        yield running
+    assert starting_stack is not None
+    starting_stack.wait_ready()
+    return starting_stack
+
+
+def needs_stack(item: pytest.Item) -> bool:
+    return "stack" in getattr(item, "fixturenames", ())

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from app.engine.supervisor import command_pid
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
+LOOPBACK = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For `verify` of clients: by itself each of them reads all of the machine's certificates, which takes 20 ms."""
 MAX_MODEL_LEN = 4096
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
@@ -106,6 +109,11 @@ class Stack:
 
     def start(self) -> None:
         """Start and wait until the service is ready; also after `stop` or `kill`, on the same data."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start, and return at once."""
         with (self.var / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "serve"],
@@ -115,7 +123,10 @@ class Stack:
                 stderr=log,
                 start_new_session=True,
             )
-        process = self._process
+
+    def wait_ready(self) -> None:
+        """Wait until the service is ready; AssertionError with its logs when it ends before, or takes too long."""
+        process = self.supervisor
         eventually(lambda: process.poll() is not None or _ready(self.url), seconds=START_SECONDS, every=0.2)
         assert process.poll() is None, self.logs()
 
@@ -154,12 +165,16 @@ class Stack:
     def http(self, key: str | None = None, url: str | None = None) -> httpx.Client:
         """An HTTP client with `key` (default: the admin key)."""
         headers = {"authorization": f"Bearer {self.admin_key if key is None else key}"}
-        return httpx.Client(base_url=url or self.url, headers=headers, timeout=60)
+        return httpx.Client(base_url=url or self.url, headers=headers, timeout=60, verify=LOOPBACK)
 
     def openai(self, key: str | None = None, url: str | None = None) -> openai.OpenAI:
         """The official client, without retries of its own."""
         return openai.OpenAI(
-            base_url=f"{url or self.url}/v1", api_key=key or self.admin_key, max_retries=0, timeout=60
+            base_url=f"{url or self.url}/v1",
+            api_key=key or self.admin_key,
+            max_retries=0,
+            timeout=60,
+            http_client=openai.DefaultHttpxClient(verify=LOOPBACK),
         )
 
     def make_key(self, **fields: Any) -> str:
@@ -230,16 +245,17 @@ class Stack:
         try:
             self.start()
         except BaseException:
-            self._clean()
+            self.clear_away()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._clean()
+        self.clear_away()
 
-    def _clean(self) -> None:
+    def clear_away(self) -> None:
+        """Stop it and delete its files."""
         try:
             self.stop()
         finally:
@@ -250,7 +266,7 @@ class Stack:
 
 def _ready(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=2, verify=LOOPBACK).status_code == 200
     return False
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.models.marker import write_marker_adapter
@@ -39,3 +43,41 @@ def marked(stack: Stack, tiny_model: Path, tmp_path_factory: pytest.TempPathFact
         answer = client.post("/v1/releases", json={"alias": "contract", "version": version})
     assert answer.status_code == 201, answer.text
     return version, marker
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`told`: the seconds a refused client should wait. Then the status of a second less, None when the machine was
+    too slow to ask in that second, and of all of them."""
+
+    told: int
+    early: int | None
+    in_time: int
+
+
+@pytest.fixture(scope="package")
+def patience(stack: Stack, second: Gateway) -> Iterator[Future[Patience]]:
+    """Begins when it is first asked for; takes a minute, in a thread of its own."""
+    key = stack.make_key(requests_per_minute=1)
+    assert ask_once(stack, key, stack.url, "general").status_code == 200
+    refused = ask_once(stack, key, second.url, "plain")
+    assert refused.status_code == 429
+    told = int(refused.headers["retry-after"])
+    until = time.monotonic() + told
+
+    def wait() -> Patience:
+        time.sleep(max(0.0, until - 2.5 - time.monotonic()))
+        soon = time.monotonic() < until - 1.5
+        early = ask_once(stack, key, stack.url, "general").status_code if soon else None
+        time.sleep(max(0.0, until + 0.2 - time.monotonic()))
+        return Patience(told, early, ask_once(stack, key, stack.url, "general").status_code)
+
+    with ThreadPoolExecutor(1) as threads:
+        yield threads.submit(wait)
+
+
+def ask_once(stack: Stack, key: str, url: str, model: str) -> httpx.Response:
+    """The shortest chat request."""
+    body = {"model": model, "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    with stack.http(key, url) as client:
+        return client.post("/v1/chat/completions", json=body)

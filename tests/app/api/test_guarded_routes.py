@@ -15,7 +15,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.stack import Gateway, Stack, eventually, sse
+from tests.stack import LOOPBACK, Gateway, Stack, eventually, sse
 
 CHAT: dict[str, Any] = {
     "max_tokens": 24,
@@ -175,12 +175,12 @@ def test_tools_are_checked_and_passed_on(guarded: Guarded) -> None:
 def test_a_broken_policy_leaves_the_old_one(guarded: Guarded) -> None:
     (guarded.policy / "policy.yaml").write_text("checks: {wrods: {}}\n")
     metrics = guarded.gateway.url + "/metrics"
-    eventually(lambda: "atelier_policies_refused 1.0" in httpx.get(metrics).text)
+    eventually(lambda: "atelier_policies_refused 1.0" in httpx.get(metrics, verify=LOOPBACK).text)
     answer = guarded.post("chat/completions", with_text(CHAT, SECRET))
     assert answer.headers["x-atelier-verdict"] == "block"
     assert "policy.yaml:1" in guarded.gateway.log.read_text()
     (guarded.policy / "policy.yaml").unlink()
-    eventually(lambda: "atelier_policies_refused 0.0" in httpx.get(metrics).text)
+    eventually(lambda: "atelier_policies_refused 0.0" in httpx.get(metrics, verify=LOOPBACK).text)
 
 
 def test_what_was_checked_is_measured_and_written_down(guarded: Guarded) -> None:
