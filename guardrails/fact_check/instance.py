@@ -20,6 +20,7 @@ _STATED = re.compile(r"(?:收取?|付|交|为|是|共|计|省|(?<![a-z])(?:costs
 """What stands before a value that the sentence states, whatever comes behind: 要收50元手续费."""
 _ANY = re.compile(r"[\u3400-\u9fff]{2}|[a-z]{3}")
 _CLOSE = 0.3
+_CLOSE_AGE = 0.1  # ages are few: a rule on one is meant in few words
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def read_instance(mention: Mention, claim: Statement, ground: Ground) -> Instanc
         for score, other in scored
         if _limited(other.value)
         and (other.value.unit == one.unit or other.value.kind != one.kind)
-        and score >= max(best - _TOLERANCE, _CLOSE)
+        and score >= max(best - _TOLERANCE, _CLOSE_AGE if one.kind == value.AGE else _CLOSE)
     ]
     if not rules:
         return None

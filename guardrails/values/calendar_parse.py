@@ -45,8 +45,16 @@ _CLOCK = re.compile(
     r"|(?<![\d.])(?P<h2>[01]?\d|2[0-4]|[一二两三四五六七八九十]{1,3})[点时](?![\u4e00-\u9fff]?[分]?期)(?:(?P<m2>[0-5]?\d|[一二三四五]?十[一二三四五六七八九]?)分|(?P<h30>半)|整)?)"
     r"(?:\s?(?P<ap1>a\.?m\b\.?|p\.?m\b\.?))?"
     r"|(?<![\d.])(?<!\d:)(?P<h3>1[0-2]|[1-9])\s?(?P<ap3>a\.?m\b\.?|p\.?m\b\.?)"
+    r"|(?<![a-z])(?:(?P<past>half past|quarter past|quarter to) (?P<named>[a-z]{3,6}|\d{1,2})(?: in the (?P<part>morning|afternoon|evening))?(?![a-z\d]))"
+    r"|(?<![\d.,:])(?P<h4>1[0-2]|[1-9])\.(?P<m4>[0-5]\d)\s?(?P<ap4>a\.?m\b\.?|p\.?m\b\.?)"
     r"|(?<![a-z])(?P<midnight>midnight)|(?<![a-z])(?P<noon>noon)(?![a-z])"
 )
+_HOURS = {
+    name: number
+    for number, name in enumerate(
+        "one two three four five six seven eight nine ten eleven twelve".split(), start=1
+    )
+}
 _ZH_TENS = "零一二三四五六七八九"
 
 
@@ -117,17 +125,19 @@ def _date(match: re.Match[str]) -> Value | None:
 def _clock(match: re.Match[str]) -> Value | None:
     if match["midnight"]:
         return Value(value.CLOCK, Decimal(1440), "", match.start(), match.end(), match[0])
+    if match["past"]:
+        return _spoken(match)
     if match["noon"]:
         return Value(value.CLOCK, Decimal(720), "", match.start(), match.end(), match[0])
-    hour_text = match["h1"] or match["h2"] or match["h3"]
+    hour_text = match["h1"] or match["h2"] or match["h3"] or match["h4"]
     hour = int(hour_text) if hour_text.isdigit() else _zh_small(hour_text)
     if hour is None or hour > 24:
         return None
-    minute_text = match["m1"] or match["m2"]
+    minute_text = match["m1"] or match["m2"] or match["m4"]
     minute = 30 if match["h30"] else 0
     if minute_text:
         minute = int(minute_text) if minute_text.isdigit() else _zh_small(minute_text) or 0
-    half = match["ap1"] or match["ap3"] or ""
+    half = match["ap1"] or match["ap3"] or match["ap4"] or ""
     if match["h2"] and not match["half"] and not match["m2"] and not match["h30"] and not hour_text.isdigit():
         return None  # 一点, 两点 are also "a little", "two points"
     if (half.startswith("p") or match["half"] in {"下午", "晚上", "晚间", "傍晚"}) and hour < 12:
@@ -137,6 +147,18 @@ def _clock(match: re.Match[str]) -> Value | None:
     if match["half"] in {"晚上", "晚间", "夜间"} and hour == 12:
         hour = 24
     return Value(value.CLOCK, Decimal(hour * 60 + minute), "", match.start(), match.end(), match[0])
+
+
+def _spoken(match: re.Match[str]) -> Value | None:
+    """Half past nine, quarter to six in the evening; of the morning where nothing is said."""
+    named = match["named"]
+    hour = int(named) if named.isdigit() else _HOURS.get(named)
+    if hour is None or not 1 <= hour <= 12:
+        return None
+    if match["part"] in {"afternoon", "evening"} and hour < 12:
+        hour += 12
+    minutes = hour * 60 + {"half past": 30, "quarter past": 15, "quarter to": -15}[match["past"]]
+    return Value(value.CLOCK, Decimal(minutes), "", match.start(), match.end(), match[0])
 
 
 def _zh_small(text: str) -> int | None:

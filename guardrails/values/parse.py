@@ -120,7 +120,7 @@ def _read(folded: str, numeral: Numeral, previous_end: int) -> Value | None:
     bound = _bound(clause, tail)
     if kind == value.PERIOD and _AHEAD.match(tail) is not None and not clause.endswith(_WITHIN):
         bound = (
-            value.MIN if bound or "up to" in clause or clause.endswith("提前") else ""
+            value.MIN if bound or "up to" in clause or "until" in clause or clause.endswith("提前") else ""
         )  # up to 7 days before, 24小时前: that long or longer ahead
     if kind in _WITHOUT_PER:
         per = ""

@@ -79,7 +79,7 @@ PERIOD_UNITS = _PERIODS
 AGE_AFTER = re.compile(r"\s?-?(?:周岁|岁|years?[ -]olds?|years? of age)(?![a-z])")
 POINTS_AFTER = re.compile(
     r"\s?(?:(?P<points>个?积分|分(?!钟|之|期|钱|行|别|摊|[为成]|支|公司|店|级|享|类|次|笔|批|开|散|年|月|\d)|(?:reward |bonus )?points?|pts)"
-    r"|(?P<miles>公里|里程|英里|air miles?|miles?))(?![a-z])"
+    r"|(?P<miles>里程|英里|air miles?|miles?))(?![a-z])"
 )
 MULTIPLE_AFTER = re.compile(r"\s?(?:倍|times (?:the|as|that|his|her|their|your)|x(?![a-z0-9])|-?fold)")
 
@@ -104,7 +104,7 @@ _COUNTERS = {
     "centimetre": "厘米|cm|centimetres?|centimeters?",
     "metre": "米|平方米|metres?|meters?|m(?![a-z])",
     "room": "间|晚|rooms?",
-    "kilometre": "千米|km|kilometres?|kilometers?",
+    "kilometre": "公里|千米|km|kilometres?|kilometers?",
 }
 COUNT_AFTER = re.compile(rf"\s?-?(?:{_named(_COUNTERS)})(?![a-z])")
 NOUN_AFTER = re.compile(r"[ -](?:(?:[a-z]{2,14})[ -]){0,2}?(?P<noun>[a-z]{3,16}s)(?![a-z])")
