@@ -19,6 +19,7 @@ _EMPTY = frozenset(
 _PAIR = re.compile(r"(?<![a-z'])(?=([a-z]+) ([a-z]+)(?![a-z']))")
 _CAPITAL = re.compile(r"(?<=[a-z,0-9] )[A-Z][A-Za-z]+")
 _JOINED = re.compile(r"[\s、,/和及与或]*|(?:\s|,|and|or|the|an?|[（(][^（）()]{0,20}[）)])*")
+_FOR = re.compile(r" (?:for|on|with|in) (?:the |an? )?")
 _MOST = 200
 
 
@@ -124,8 +125,28 @@ def owners(contrast: Contrast, statements: Sequence[Statement]) -> dict[tuple[in
         names = contrast.find(statement.folded)
         for mention in statement.mentions:
             start = mention.value.start
-            found[at, start] = tuple(governing(names, statement.folded, start)) if names else ()
+            group = _behind(names, statement.folded, mention.value.end) or governing(
+                names, statement.folded, start
+            )
+            found[at, start] = tuple(group)
     return found
+
+
+def _behind(found: list[Named], folded: str, at: int) -> list[Named]:
+    """The names that a value is given for: 0.05% for the gold card."""
+    lead = _FOR.match(folded, at)
+    if lead is None:
+        return []
+    group: list[Named] = []
+    end = lead.end()
+    for one in found:
+        if one.start < end or (group and one.family != group[0].family):
+            continue
+        if _JOINED.fullmatch(folded, end, one.start) is None:
+            break
+        group.append(one)
+        end = one.end
+    return group
 
 
 def names_in(claim: Statement, contrast: Contrast, *, across: bool) -> tuple[Named, ...]:
