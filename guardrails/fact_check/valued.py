@@ -21,6 +21,7 @@ _SPOKEN = 0.34
 _ACROSS_SPOKEN = 0.45
 _KIN_SPOKEN = 0.5  # … where the two values are of kindred kinds only
 _MEANT = 0.3
+_OWNED = 0.3  # how much less a rival may fit that is said of what the claim names
 _STRONG, _SLIGHT, _WEIGHTY = 0.6, 0.5, 0.6
 _NAMED = 0.3  # … where the words are names
 _TELLING = 1.2  # how telling the words must be that a rival has and the sentence's own value lacks
@@ -63,6 +64,13 @@ def judged_value(mention: Mention, claim: Statement, ground: Ground) -> Finding:
             if not _listed(pair[1], matches, ground)
             and not _otherwise_counted(claimed, pair[1].value, matches)
         ]
+        owned = max(ground.of_same(claim, other) for other in matches)
+        if owned > 0:
+            rivals = [pair for pair in rivals if ground.of_same(claim, pair[1]) >= 0]
+        elif owned < 0:
+            theirs = _of_named(mention, claim, ground, max(score for score, _ in exact), rivals)
+            if theirs is not None:
+                return against("subject", claimed, theirs, ground)
         return _same(mention, claim, ground, exact, rivals)
     if _per(mention, claim):
         return Finding(Label.SUPPORTED, "per", claimed)
@@ -85,6 +93,21 @@ def _included(mention: Mention, claim: Statement, ground: Ground) -> bool:
         if other.value.kind in {value.AMOUNT, value.FREE}:
             fitting = max(fitting, ground.fit(told, other.about, across=ground.across(claim, other)))
     return best > max(fitting, _MEANT)
+
+
+def _of_named(
+    mention: Mention, claim: Statement, ground: Ground, fit: float, rivals: _Scored
+) -> Mention | None:
+    """The rival that is said of what the claim names, where its own value is said of others only."""
+    for score, rival in sorted(rivals, key=lambda pair: -pair[0]):
+        if (
+            score >= fit - _OWNED
+            and ground.of_same(claim, rival) > 0
+            and not opposite_bounds(mention.value, rival.value)
+            and not _said(rival, mention, claim, ground)
+        ):
+            return rival
+    return None
 
 
 _Scored = list[tuple[float, Mention]]

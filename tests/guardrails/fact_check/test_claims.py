@@ -23,9 +23,9 @@ REACHED = {
     "chinese": (0.93, 0.04),
     "english": (0.93, 0.08),
     "across": (0.93, 0.04),
-    "held_out": (0.85, 0.04),
+    "held_out": (0.9, 0.04),
     "wide_tune": (0.69, 0.07),
-    "wide_test": (0.69, 0.16),
+    "wide_test": (0.69, 0.15),
 }
 """By file: the share of contradicted claims caught at least, and of supported ones refused at most."""
 
@@ -39,7 +39,7 @@ def test_no_less_is_caught_than_before(name: str) -> None:
 
 
 def test_few_paraphrases_of_conditions_and_denials_are_refused() -> None:
-    assert rates(read_claims(DATA / "wide_supported.yaml"))["supported_refused"] <= 0.06
+    assert rates(read_claims(DATA / "wide_supported.yaml"))["supported_refused"] <= 0.08
     assert rates(read_claims(DATA / "wide_contradicted.yaml"))["contradicted_caught"] >= 0.45
 
 
@@ -105,6 +105,15 @@ RECKONED = [
 def test_a_result_is_what_the_sentences_own_values_make(evidence: str, right: str, wrong: str) -> None:
     assert check_sentence(right, [evidence]).label is Label.SUPPORTED
     assert check_sentence(wrong, [evidence]).label is not Label.SUPPORTED
+
+
+def test_a_value_is_of_what_is_named_with_it() -> None:
+    rule = ["Overdraft rate: 0.05% for the gold card and 0.04% for the diamond card."]
+    assert check_sentence("The gold card pays 0.05%.", rule).label is Label.SUPPORTED
+    assert check_sentence("The diamond card pays 0.05%.", rule).label is Label.CONTRADICTED
+    rule = ["普卡、金卡境内取现按1%收取；白金卡境内取现按0.5%收取。"]
+    assert check_sentence("白金卡境内取现按0.5%收取。", rule).label is Label.SUPPORTED
+    assert check_sentence("白金卡境内取现按1%收取。", rule).label is Label.CONTRADICTED
 
 
 def test_and_is_not_or() -> None:
