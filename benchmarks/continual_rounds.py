@@ -188,8 +188,12 @@ def show(found: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> None:
             rows = [row for row in found if row["way"] == way and row["round"] == number]
             cells = []
             for task in tasks:
-                losses = [row[f"old_{task}_loss"] for row in rows if f"old_{task}_loss" in row]
-                right = [row[f"old_{task}_right"] for row in rows if f"old_{task}_right" in row]
+                losses = [
+                    row[f"old_{task}_held_out_loss"] for row in rows if f"old_{task}_held_out_loss" in row
+                ]
+                right = [
+                    row[f"old_{task}_held_out_right"] for row in rows if f"old_{task}_held_out_right" in row
+                ]
                 if not losses:
                     cells.append("")
                     continue
