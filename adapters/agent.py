@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MAX_BACKOFF_S = 10.0
 LOCAL_SWEEP_S = 30.0
+"""How often copies of ended versions are looked for, unless files are to stay for a shorter time than that."""
 
 
 async def run_agent(settings: AgentSettings) -> None:
@@ -40,6 +41,7 @@ async def run_agent(settings: AgentSettings) -> None:
         reconciler = Reconciler(settings, api, registry)
         collector = Collector(settings.redis, settings.prefix, registry, settings.store, settings.limits)
         wakes = asyncio.Event(), asyncio.Event()
+        sweep = min(LOCAL_SWEEP_S, max(settings.limits.grace, settings.interval))
 
         def wake() -> None:
             for event in wakes:
@@ -50,7 +52,7 @@ async def run_agent(settings: AgentSettings) -> None:
                 asyncio.create_task(_repeat(reconciler.reconcile, settings.interval, wakes[0])),
                 asyncio.create_task(_repeat(collector.tick, settings.interval, wakes[1])),
                 asyncio.create_task(_repeat(reconciler.report, settings.interval, asyncio.Event())),
-                asyncio.create_task(_repeat(reconciler.sweep_local, LOCAL_SWEEP_S, asyncio.Event())),
+                asyncio.create_task(_repeat(reconciler.sweep_local, sweep, asyncio.Event())),
             ]
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ import httpx
 
 from app.engine.leash import Process, descendants, identify, process_table
 from app.engine.rundir import run_directory
-from tests.stack import Stack
+from tests.stack import LOOPBACK, Stack
 
 ENGINE_TOKEN = "test-engine-token"
 
@@ -19,14 +19,14 @@ ENGINE_TOKEN = "test-engine-token"
 def ready(stack: Stack) -> bool:
     """Whether the service says so."""
     try:
-        return httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"{stack.url}/readyz", timeout=5, verify=LOOPBACK).status_code == 200
     except httpx.TransportError:
         return False
 
 
 def engine_client(stack: Stack, engine: str = "engine-0") -> httpx.Client:
     """A client of the engine's own socket, with its token."""
-    transport = httpx.HTTPTransport(uds=str(run_directory(stack.var) / f"{engine}.sock"))
+    transport = httpx.HTTPTransport(uds=str(run_directory(stack.var) / f"{engine}.sock"), verify=LOOPBACK)
     return httpx.Client(
         transport=transport,
         base_url="http://engine",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.s3_server import s3_server
 from tests.models.marker import write_marker_adapter
-from tests.stack import Stack, eventually
+from tests.stack import ROOT, Stack, eventually
 
 pytestmark = pytest.mark.engine
 
@@ -17,8 +18,12 @@ def test_an_adapter_in_a_bucket_answers_survives_a_restart_and_is_collected(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     marker = write_marker_adapter(tiny_model, tmp_path / "adapter", 7)
+    # Without the bank's assistant, whose policy takes longer to read than the engine to start.
+    (tmp_path / "assistants").mkdir()
+    shutil.copy(ROOT / "examples/bank/assistants/general.yaml", tmp_path / "assistants")
     with s3_server(tmp_path / "s3") as bucket:
         store = {
+            "ATELIER_ASSISTANTS_DIR": str(tmp_path / "assistants"),
             "ATELIER_STORE": f"s3://{bucket.bucket}/fleet/one",
             "ATELIER_S3_ENDPOINT": bucket.endpoint,
             "ATELIER_S3_ACCESS_KEY_ID": bucket.access_key,

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.stack import Stack
+from tests.stack import LOOPBACK, Stack
 
 SILENCE_SECONDS = 60.0
 """A client that hears nothing for so long has been met with silence, which no failure excuses."""
@@ -68,7 +68,7 @@ def ask(
     }
     try:
         with (
-            httpx.Client(timeout=httpx.Timeout(SILENCE_SECONDS)) as client,
+            httpx.Client(timeout=httpx.Timeout(SILENCE_SECONDS), verify=LOOPBACK) as client,
             client.stream(
                 "POST",
                 f"{url or stack.url}/v1/chat/completions",
