@@ -15,13 +15,14 @@ PLUGIN_STAMP := $(ENGINE_VENV)/.plugin-installed
 TRAINER_STAMP := .venv-trainer/.trainer-installed
 PLUGIN_SOURCES := $(wildcard adapters/vllm_plugin/*.py adapters/vllm_plugin/pyproject.toml)
 
-.PHONY: help serve test check bench model trainer doctor clean
+.PHONY: help serve test check bench model trainer bank doctor clean
 
 help:
 	@echo 'make serve   start the whole service on this machine (http://127.0.0.1:8080)'
 	@echo 'make test    the whole test suite, real engine included'
 	@echo 'make bench   the benchmarks behind the figures in README.md'
 	@echo 'make check   linter and type checker only'
+	@echo 'make bank    the bank example from documents to a served adapter (SIZE=tiny: every step in two minutes)'
 	@echo 'make doctor  what is installed, what is missing'
 	@echo 'make clean   remove the environments (var/ stays: keys, adapters, audit log)'
 
@@ -43,6 +44,13 @@ model: $(PLUGIN_STAMP)
 	@$(ENGINE_VENV)/bin/python -m adapters.base_model.prepare --out var/models --cache var/cache
 
 trainer: $(TRAINER_STAMP)
+
+# What is done, and in which order, stands in app/commands/tailor.py and the plan.
+bank: $(GATEWAY_STAMP) $(PLUGIN_STAMP) $(TRAINER_STAMP) $(if $(SIZE),var/bank-$(SIZE)/model,model)
+	@$(ATELIER) tailor examples/bank/tailor/plan$(SIZE:%=_%).yaml
+
+var/bank-tiny/model: $(PLUGIN_STAMP)
+	@$(ENGINE_VENV)/bin/python tests/models/tiny.py $@
 
 doctor: $(GATEWAY_STAMP)
 	@$(ATELIER) doctor

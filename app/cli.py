@@ -15,6 +15,7 @@ from app.commands import (
     processes,
     release,
     serve,
+    tailor,
     train,
 )
 
@@ -32,6 +33,7 @@ serve.add(app)
 doctor.add(app)
 train.add(app)
 evaluate.add(app)
+tailor.add(app)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import typer
@@ -28,6 +29,9 @@ from guardrails.policy.ports import MaskingCheck
 from guardrails.privacy.check import PrivacyCheck, load_privacy
 from guardrails.privacy.rules import PrivacyFile
 from guardrails.problem import PolicyProblem
+
+if TYPE_CHECKING:
+    from adapters.training.data.grounded_rows import Wanted
 
 app = typer.Typer(no_args_is_help=True, help="Training data: converted, read, checked, made.")
 
@@ -135,19 +139,37 @@ def synthesise(
 
 @app.command()
 def ground(
-    questions: Path = typer.Argument(..., help="Labelled questions, as `atelier evaluate` takes them."),
+    source: Path = typer.Argument(
+        ...,
+        metavar="FILE",
+        help="Labelled questions, as `atelier evaluate` takes them; with --rows, dialogues.",
+    ),
     policy: Path = typer.Option(..., help="Policy folder whose documents are looked up."),
     target: Path = typer.Option(..., "--out", help="JSON lines to write."),
+    rows: int = typer.Option(0, min=0, help="Choose so many of the dialogues in FILE, to train on."),
+    seed: int = typer.Option(0, min=0, help="Of the choice."),
+    one_fact: float = typer.Option(0.3, min=0, max=1, help="Largest share of rows that show a single fact."),
+    unanswered: float = typer.Option(0.1, min=0, max=1, help="Largest share of rows without an answer."),
+    held_out: Path | None = typer.Option(None, help="File for rows on facts that no row of --out shows."),
+    held_out_rows: int = typer.Option(50, min=1, help="How many of them."),
+    held_out_share: float = typer.Option(0.5, min=0, max=0.9, help="Share of the facts that are kept so."),
     today: datetime | None = typer.Option(
         None, formats=["%Y-%m-%d"], help="The day whose documents are in force. Default: today."
     ),
 ) -> None:
-    """Write questions as the gateway asks its engine: each with the facts looked up for it, for a recipe's gate."""
+    """Write questions, or rows to train on, as the gateway asks its engine: with the facts looked up for each."""
+    if rows:
+        from adapters.training.data.grounded_rows import Wanted  # noqa: PLC0415 - loads the retrieval
+
+        share, kept = (held_out_share, held_out_rows) if held_out else (0.0, 0)
+        wanted = Wanted(rows, seed, one_fact, unanswered, kept, share)
+        _ground_rows(source, policy, target, held_out, wanted, _day(today))
+        return
     from adapters.training.evaluation.grounded_questions import ground as write  # noqa: PLC0415 - loads the retrieval
     from adapters.training.evaluation.question_file import read_questions  # noqa: PLC0415
 
     try:
-        done = write(read_questions(questions), policy, _day(today), target)
+        done = write(read_questions(source), policy, _day(today), target)
     except (PolicyProblem, ValueError, OSError) as error:
         fail(escape(str(error)))
     out.print(f"{done.written} questions to {target}", highlight=False)
@@ -155,6 +177,48 @@ def ground(
         told = ", ".join(f"{reason} {count}" for reason, count in done.fixed.items())
         out.print(f"{sum(done.fixed.values())} left out, which no engine is asked: {told}", highlight=False)
     out.print(f"sha256 {done.digest}", highlight=False)
+
+
+def _ground_rows(
+    source: Path, policy: Path, target: Path, held_out: Path | None, wanted: Wanted, today: date
+) -> None:
+    from adapters.training.data.grounded_rows import ground_rows  # noqa: PLC0415 - loads the retrieval
+
+    try:
+        done = ground_rows(source, policy, today, target, wanted, held_out)
+    except (PolicyProblem, ValueError, OSError) as error:
+        fail(escape(str(error)))
+    out.print(f"{done.rows} rows to {target}, with {done.shown} facts", highlight=False)
+    if held_out:
+        out.print(f"{done.held_out_rows} on facts held out to {held_out}", highlight=False)
+    if done.rows < wanted.count:
+        out.print(f"[yellow]{source} gave no more than {done.rows} rows.[/yellow]", highlight=False)
+    told = ", ".join(f"{reason} {count}" for reason, count in done.left_out.items())
+    out.print(f"{sum(done.left_out.values())} left out: {told}", highlight=False)
+    out.print(f"sha256 {done.digest}", highlight=False)
+
+
+@app.command()
+def split(
+    questions: Path = typer.Argument(..., help="Labelled questions, as `atelier evaluate` takes them."),
+    train: Path = typer.Option(..., help="The rows trained on, as `atelier data ground --rows` makes them."),
+    policy: Path = typer.Option(..., help="Policy folder whose documents are looked up."),
+    unseen: Path = typer.Option(..., help="File for questions whose facts no row of --train shows."),
+    seen: Path = typer.Option(..., help="File for the other questions that have an answer."),
+    today: datetime | None = typer.Option(
+        None, formats=["%Y-%m-%d"], help="The day whose documents are in force. Default: today."
+    ),
+) -> None:
+    """Tell questions with an answer apart: those whose facts were not in training, and the others."""
+    from adapters.training.evaluation.question_file import read_questions  # noqa: PLC0415
+    from adapters.training.evaluation.seen_facts import tell_apart  # noqa: PLC0415 - loads the retrieval
+
+    try:
+        done = tell_apart(read_questions(questions), train, policy, _day(today), unseen, seen)
+    except (PolicyProblem, ValueError, OSError) as error:
+        fail(escape(str(error)))
+    out.print(f"{done.unseen} questions on facts not trained on to {unseen}", highlight=False)
+    out.print(f"{done.seen} others to {seen}", highlight=False)
 
 
 @app.command()

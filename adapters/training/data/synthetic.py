@@ -1,8 +1,9 @@
 """Dialogues made by rule from a knowledge base: the answers are the documents' own statements.
 
-A rule decides what is asked (a table's cell, a clause, a value to confirm, a second question that leans on the
-first, something the documents do not say, something of another world), wordings and noise decide how. A part of
-the dialogues is written as the gateway asks its engine: a few facts, right and beside the point, and the question.
+A rule decides what is asked (a table's cell, two cells side by side, a clause, a value to confirm, a second question
+that leans on the first, something the documents do not say, something of another world), wordings and noise decide
+how. A part of the dialogues is written as the gateway asks its engine: a few facts, right and beside the point, and
+the question.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class Rules:
             "clause": [one for one in self.asked if one.kind != CELL],
             "confirm": [one for one in self.asked if one.value and one.rivals],
             "follow_up": [one for one in self.asked if one.kind == CELL and not one.within],
+            "compare": [one for one in self.asked if one.kind == CELL and not one.within],
             "unknown": [one for one in self.asked if one.kind == CELL],
             "out_of_scope": list(self.asked),
         }
@@ -173,6 +175,23 @@ class Rules:
             made, facts=earlier + made.facts, held_out=made.held_out or bool(self._held & {*earlier})
         )
 
+    def _compare(self, one: Askable, rng: Random) -> Made:
+        """The same attribute of two products or cases."""
+        alike = [other for other in self._cells[one.facts[0].table] if self._comparable(one, other)]
+        if not alike:
+            return self._asked_for(one, rng)
+        other = rng.choice(alike)
+        form = rng.choice(self._wordings.of(one.lang).compare)
+        asked = form.format(subject=one.subject, other=other.subject, attribute=one.attribute)
+        question = self._dressed(asked, [one.subject, other.subject, one.attribute], one.lang, rng)
+        answer = "\n".join(dict.fromkeys((one.answer, other.answer)))
+        facts = tuple(dict.fromkeys(one.facts + other.facts))
+        return self._told("compare", one, [question], [answer], facts, rng)
+
+    @staticmethod
+    def _comparable(one: Askable, other: Askable) -> bool:
+        return other.attribute == one.attribute and one.subject not in {other.subject, one.attribute}
+
     def _unknown(self, one: Askable, rng: Random) -> Made:
         words = self._wordings.of(one.lang)
         subject, attribute = one.subject, one.attribute
@@ -202,7 +221,7 @@ class Rules:
 
     _MAKERS: Mapping[str, Callable[[Rules, Askable, Random], Made]] = {
         "cell": _asked_for, "clause": _asked_for, "confirm": _confirm, "follow_up": _follow_up,
-        "unknown": _unknown, "out_of_scope": _out_of_scope,
+        "compare": _compare, "unknown": _unknown, "out_of_scope": _out_of_scope,
     }  # fmt: skip
 
     def _question(self, one: Askable, rng: Random) -> str:

@@ -23,6 +23,7 @@ class Shares(BaseModel):
     clause: Annotated[int, Field(ge=0)]
     confirm: Annotated[int, Field(ge=0)]
     follow_up: Annotated[int, Field(ge=0)]
+    compare: Annotated[int, Field(ge=0)]
     unknown: Annotated[int, Field(ge=0)]
     out_of_scope: Annotated[int, Field(ge=0)]
 
@@ -42,6 +43,7 @@ class Wordings(BaseModel):
     no: Texts
     follow_attribute: Texts
     follow_subject: Texts
+    compare: Texts
     answer: Texts
     before: Texts
     after: Texts

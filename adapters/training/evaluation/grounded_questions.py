@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,9 +10,13 @@ from typing import Any
 
 from adapters.training.data.lines import writing
 from adapters.training.evaluation.question_file import QuestionFile
+from guardrails.answers.answers import Draft
+from guardrails.answers.grounding import MAX_FACTS
 from guardrails.chain import HISTORY, Chain
+from guardrails.knowledge.fact import Fact
 from guardrails.message import Message
 from guardrails.policy.load import load_policy
+from guardrails.policy.policy import Policy
 from guardrails.verdict import strongest
 
 _WRITTEN = frozenset({"approved", "grounded"})
@@ -30,32 +34,51 @@ class Grounded:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the engine reads, and the facts in it; no messages where it is not asked, for this `reason`."""
+
+    messages: list[dict[str, str]]
+    facts: tuple[Fact, ...]
+    lang: str
+    reason: str = ""
+
+
+class Prompter:
+    """Looks facts up as the gateway does, approved answers aside."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._chain = Chain(policy)
+
+    def prompt(self, said: Sequence[Mapping[str, str]]) -> Prompt:
+        """The engine's prompt for the last question of `said`. About 30 ms where there are documents."""
+        outcome = self._chain.screen([Message(one["role"], one["content"]) for one in said])
+        if outcome.reply is not None:
+            return Prompt([], (), outcome.lang, str(strongest(outcome.verdicts)))
+        messages = outcome.messages
+        facts: tuple[Fact, ...] = ()
+        answers = self._chain.policy.answers
+        if answers is not None:
+            recent = messages[-HISTORY:]
+            reply = answers.respond(recent, outcome.lang)
+            if reply.kind not in _WRITTEN:
+                return Prompt([], (), outcome.lang, reply.kind)
+            messages = answers.ground(reply, recent, outcome.lang)
+            facts = reply.facts[:MAX_FACTS] if isinstance(reply, Draft) else ()
+        return Prompt([{"role": one.role, "content": one.content} for one in messages], facts, outcome.lang)
+
+
 def ground(questions: QuestionFile, policy: Path, today: date, target: Path) -> Grounded:
     """Write every question with its facts to `target`, approved answers aside. Raises PolicyProblem, OSError."""
-    chain = Chain(load_policy(policy, today=today))
+    prompter = Prompter(load_policy(policy, today=today))
     fixed: dict[str, int] = {}
     with writing(target) as out:
         for at, row in enumerate(questions.rows):
-            messages, reason = _prompt(chain, questions.messages(at))
-            if not messages:
-                fixed[reason] = fixed.get(reason, 0) + 1
+            asked = prompter.prompt(questions.messages(at))
+            if not asked.messages:
+                fixed[asked.reason] = fixed.get(asked.reason, 0) + 1
                 continue
             kept: dict[str, Any] = {name: value for name, value in row.items() if name != "line"}
-            out.write(kept | {"messages": messages})
+            shown = {"shown": [fact.id for fact in asked.facts]} if asked.facts else {}
+            out.write(kept | shown | {"messages": asked.messages})
     return Grounded(out.rows, dict(sorted(fixed.items())), out.digest)
-
-
-def _prompt(chain: Chain, said: list[dict[str, str]]) -> tuple[list[dict[str, str]], str]:
-    """What the engine reads; nothing, and why, where it is not asked."""
-    outcome = chain.screen([Message(one["role"], one["content"]) for one in said])
-    if outcome.reply is not None:
-        return [], str(strongest(outcome.verdicts))
-    messages = outcome.messages
-    answers = chain.policy.answers
-    if answers is not None:
-        recent = messages[-HISTORY:]
-        reply = answers.respond(recent, outcome.lang)
-        if reply.kind not in _WRITTEN:
-            return [], reply.kind
-        messages = answers.ground(reply, recent, outcome.lang)
-    return [{"role": one.role, "content": one.content} for one in messages], ""
