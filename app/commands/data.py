@@ -24,7 +24,8 @@ from adapters.training.data.synthesis import synthesise as make_dialogues
 from adapters.training.data.tables import FIELDS
 from adapters.training.data.three_c import check_data, write_html, write_json, write_review
 from adapters.training.data.three_c_page import figure
-from app.commands.client import fail, out
+from app.commands.client import fail, out, read_settings
+from guardrails.policy.bundle import BuildFailed
 from guardrails.policy.ports import MaskingCheck
 from guardrails.privacy.check import PrivacyCheck, load_privacy
 from guardrails.privacy.rules import PrivacyFile
@@ -169,8 +170,8 @@ def ground(
     from adapters.training.evaluation.question_file import read_questions  # noqa: PLC0415
 
     try:
-        done = write(read_questions(source), policy, _day(today), target)
-    except (PolicyProblem, ValueError, OSError) as error:
+        done = write(read_questions(source), policy, _day(today), target, _cache())
+    except (PolicyProblem, BuildFailed, ValueError, OSError) as error:
         fail(escape(str(error)))
     out.print(f"{done.written} questions to {target}", highlight=False)
     if done.fixed:
@@ -185,8 +186,8 @@ def _ground_rows(
     from adapters.training.data.grounded_rows import ground_rows  # noqa: PLC0415 - loads the retrieval
 
     try:
-        done = ground_rows(source, policy, today, target, wanted, held_out)
-    except (PolicyProblem, ValueError, OSError) as error:
+        done = ground_rows(source, policy, today, target, wanted, held_out, _cache())
+    except (PolicyProblem, BuildFailed, ValueError, OSError) as error:
         fail(escape(str(error)))
     out.print(f"{done.rows} rows to {target}, with {done.shown} facts", highlight=False)
     if held_out:
@@ -214,8 +215,8 @@ def split(
     from adapters.training.evaluation.seen_facts import tell_apart  # noqa: PLC0415 - loads the retrieval
 
     try:
-        done = tell_apart(read_questions(questions), train, policy, _day(today), unseen, seen)
-    except (PolicyProblem, ValueError, OSError) as error:
+        done = tell_apart(read_questions(questions), train, policy, _day(today), unseen, seen, _cache())
+    except (PolicyProblem, BuildFailed, ValueError, OSError) as error:
         fail(escape(str(error)))
     out.print(f"{done.unseen} questions on facts not trained on to {unseen}", highlight=False)
     out.print(f"{done.seen} others to {seen}", highlight=False)
@@ -263,3 +264,8 @@ def _cells(measure: Measure) -> tuple[str, ...]:
 
 def _day(today: datetime | None) -> date:
     return (today or datetime.now(UTC).astimezone()).date()
+
+
+def _cache() -> Path:
+    """Where a gateway of this machine keeps the policies it has built."""
+    return read_settings().var_dir / "policies"

@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from adapters.training.data.lines import beside
-from adapters.training.recipe import Recipe, read_recipe
+from adapters.training.recipe import Recipe
 from app.commands.client import fail, out, read_settings
 from app.commands.tailor_plan import Plan, read_plan
 from app.commands.tailor_service import running
@@ -68,8 +68,8 @@ def tailor(plan: Path = typer.Argument(..., help="A plan, see docs/bank.md.")) -
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         read = read_plan(plan)
-        recipe = read_recipe(read.recipe)
-        _check(read, recipe)
+        recipe = _recipe(read)
+        read.work.mkdir(parents=True, exist_ok=True)
         _write_assistants(read, recipe)
     except (PolicyProblem, ValueError, OSError) as error:
         fail(escape(str(error)), 2)
@@ -83,18 +83,21 @@ def tailor(plan: Path = typer.Argument(..., help="A plan, see docs/bank.md.")) -
     serving = environment | {"ATELIER_ASSISTANTS_DIR": str(read.work / "assistants")}
     if read.model is not None:
         serving |= {"ATELIER_MODEL": str(read.model)}
-    with running(url, read.work, serving):
-        for step in _served(read, recipe, version):
-            steps.run(step, environment)
+    served = list(_served(read, recipe, version))
+    if not all(map(steps.finished, served)):
+        with running(url, read.work, serving):
+            for step in served:
+                steps.run(step, environment)
     _show(read, version)
 
 
-def _check(plan: Plan, recipe: Recipe) -> None:
-    """Raises ValueError where recipe and plan do not fit together."""
-    ours = (plan.work / "train.jsonl", plan.work / "held_out.jsonl")
-    if (recipe.data.train, recipe.data.held_out) != ours:
-        raise ValueError(f"{plan.recipe}: data.train and data.held_out must be {ours[0]} and {ours[1]}")
-    plan.work.mkdir(parents=True, exist_ok=True)
+def _recipe(plan: Plan) -> Recipe:
+    """The plan's recipe; its rows need not be there yet. Raises PolicyProblem, ValueError."""
+    recipe, folder = read_yaml(plan.recipe).parse(Recipe), plan.recipe.parent
+    for path, name in ((recipe.data.train, "train.jsonl"), (recipe.data.held_out, "held_out.jsonl")):
+        if path is None or (folder / path).resolve() != plan.work / name:
+            raise ValueError(f"{plan.recipe}: data.{name[:-6]} must be {plan.work / name}")
+    return recipe.model_copy(update={"out": (folder / recipe.out).resolve()})
 
 
 def _before_serving(plan: Plan, recipe: Recipe) -> Iterator[Step]:
@@ -106,7 +109,7 @@ def _before_serving(plan: Plan, recipe: Recipe) -> Iterator[Step]:
     yield Step(
         "synthesise",
         ("data", "synthesise", *policy, "--count", str(data.dialogues), "--seed", str(data.seed), "--grounded", "0",
-         "--out", str(dialogues)),
+         "--out", str(dialogues), "--held-out", str(work / "unseen.jsonl")),
         (plan.policy,),
         (dialogues,),
     )  # fmt: skip

@@ -53,7 +53,7 @@ class Plan(Part):
     assistant: Path
     """The assistant that is tailored, as it is served without an adapter."""
     recipe: Path
-    """Its `data` are `train.jsonl` and `held_out.jsonl` of `work`; its `name` becomes the adapter's and its alias'."""
+    """Its `data` are `train.jsonl` and `held_out.jsonl` of `work`; its `name` is the adapter's and the alias'."""
     work: Path
     """All that is made; nothing else is written."""
     model: Path | None = None

@@ -38,22 +38,31 @@ class Steps:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
+    def finished(self, step: Step) -> bool:
+        """Whether it was done, with what it reads as that is now."""
+        mark = self._mark(step)
+        done = mark.exists() and orjson.loads(mark.read_bytes()) == _key(step)
+        return done and all(path.exists() for path in step.makes)
+
     def run(self, step: Step, environment: Mapping[str, str]) -> None:
         """Run it, unless it is finished. Ends the program with the command's status where that fails."""
-        mark, key = self._folder / f"{step.name}.json", _key(step)
-        done = step.once and mark.exists() and orjson.loads(mark.read_bytes()) == key
-        if done and all(path.exists() for path in step.makes):
+        if step.once and self.finished(step):
             err.print(f"{step.name}: done before", style="dim", highlight=False)
             return
-        err.print(
-            f"\n[bold]{step.name}[/bold]  atelier {' '.join(step.command)}", highlight=False, soft_wrap=True
-        )
+        words = " ".join(step.command)
+        err.print(f"\n[bold]{step.name}[/bold]  atelier {words}", highlight=False, soft_wrap=True)
+        # A mark of what was made before must not vouch for what is half made now.
+        self._mark(step).unlink(missing_ok=True)
         command = [sys.executable, "-m", "app.cli", *step.command]
         status = subprocess.run(command, check=False, env=dict(environment)).returncode
         if status:
-            fail(f"{step.name} ended with status {status}; run this again to go on from here", max(1, status))
-        with beside(mark) as draft:
-            draft.write_bytes(orjson.dumps(key))
+            told = f"{step.name} ended with status {status}; the same command goes on from here"
+            fail(told, status if status > 0 else 128 - status)
+        with beside(self._mark(step)) as draft:
+            draft.write_bytes(orjson.dumps(_key(step)))
+
+    def _mark(self, step: Step) -> Path:
+        return self._folder / f"{step.name}.json"
 
 
 def _key(step: Step) -> dict[str, str | list[str]]:

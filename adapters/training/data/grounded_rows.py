@@ -21,7 +21,6 @@ from adapters.training.data.shapes import Dialogue, Row, Shape
 from adapters.training.data.synthetic import is_held_out
 from adapters.training.evaluation.grounded_questions import Prompter
 from guardrails.knowledge.fact import Fact
-from guardrails.policy.load import load_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +52,21 @@ class GroundedRows:
 
 
 def ground_rows(
-    dialogues: Path, policy: Path, today: date, target: Path, wanted: Wanted, held_out: Path | None = None
+    dialogues: Path,
+    policy: Path,
+    today: date,
+    target: Path,
+    wanted: Wanted,
+    held_out: Path | None = None,
+    cache: Path | None = None,
 ) -> GroundedRows:
-    """Write rows of messages to `target`, to `held_out` those on such facts. Raises BadRows, PolicyProblem, OSError.
+    """Write rows of messages to `target`, to `held_out` those on such facts. Raises BadRows, and as `Prompter.of`.
 
     A row names the facts it shows in `shown`, besides what it had. Rows that the gateway would answer by itself, and
     those whose facts it does not find, are left out.
     """
     rows = read_each(dialogues, _taken, "dialogues")
-    prompter = Prompter(load_policy(policy, today=today))
+    prompter = Prompter.of(policy, today, cache)
     left_out: Counter[str] = Counter()
     shown: set[str] = set()
     with ExitStack() as files:

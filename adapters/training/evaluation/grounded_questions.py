@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from adapters.training.data.lines import writing
 from adapters.training.evaluation.question_file import QuestionFile
@@ -15,6 +15,7 @@ from guardrails.answers.grounding import MAX_FACTS
 from guardrails.chain import HISTORY, Chain
 from guardrails.knowledge.fact import Fact
 from guardrails.message import Message
+from guardrails.policy.bundle import build
 from guardrails.policy.load import load_policy
 from guardrails.policy.policy import Policy
 from guardrails.verdict import strongest
@@ -50,6 +51,11 @@ class Prompter:
     def __init__(self, policy: Policy) -> None:
         self._chain = Chain(policy)
 
+    @classmethod
+    def of(cls, folder: Path, today: date, cache: Path | None) -> Self:
+        """Of the policy in `folder`, kept in `cache` as by a gateway. Raises PolicyProblem, BuildFailed, OSError."""
+        return cls(load_policy(folder, today=today) if cache is None else build(folder, cache, today=today))
+
     def prompt(self, said: Sequence[Mapping[str, str]]) -> Prompt:
         """The engine's prompt for the last question of `said`. About 30 ms where there are documents."""
         outcome = self._chain.screen([Message(one["role"], one["content"]) for one in said])
@@ -68,9 +74,11 @@ class Prompter:
         return Prompt([{"role": one.role, "content": one.content} for one in messages], facts, outcome.lang)
 
 
-def ground(questions: QuestionFile, policy: Path, today: date, target: Path) -> Grounded:
-    """Write every question with its facts to `target`, approved answers aside. Raises PolicyProblem, OSError."""
-    prompter = Prompter(load_policy(policy, today=today))
+def ground(
+    questions: QuestionFile, policy: Path, today: date, target: Path, cache: Path | None = None
+) -> Grounded:
+    """Write every question with its facts to `target`, approved answers aside. Raises as `Prompter.of`."""
+    prompter = Prompter.of(policy, today, cache)
     fixed: dict[str, int] = {}
     with writing(target) as out:
         for at, row in enumerate(questions.rows):

@@ -11,7 +11,6 @@ from adapters.training.data.lines import writing
 from adapters.training.data.shapes import Row, Shape
 from adapters.training.evaluation.grounded_questions import Prompter
 from adapters.training.evaluation.question_file import QuestionFile
-from guardrails.policy.load import load_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +22,25 @@ class SeenFacts:
 
 
 def tell_apart(
-    questions: QuestionFile, train: Path, policy: Path, today: date, unseen: Path, seen: Path
+    questions: QuestionFile,
+    train: Path,
+    policy: Path,
+    today: date,
+    unseen: Path,
+    seen: Path,
+    cache: Path | None = None,
 ) -> SeenFacts:
     """Questions that expect an answer: to `unseen` where facts are found and no row of `train` has one of them.
 
     The others go to `seen`.
 
-    `train`: rows that name the facts they show in `shown`. Raises BadRows, PolicyProblem, ValueError, OSError.
+    `train`: rows that name the facts they show in `shown`. Raises BadRows, ValueError, and as
+    `Prompter.of`.
     """
     learnt = {fact for shown in read_each(train, _shown, "grounded dialogues") for fact in shown}
     if not learnt:
         raise ValueError(f"{train.name}: no row says which facts it shows; `atelier data ground` makes them")
-    prompter = Prompter(load_policy(policy, today=today))
+    prompter = Prompter.of(policy, today, cache)
     with writing(unseen) as new, writing(seen) as old:
         for at, row in enumerate(questions.rows):
             if row["expect"] == "answer":
