@@ -147,7 +147,7 @@ def _served(plan: Plan, recipe: Recipe, version: str) -> Iterator[Step]:
     yield Step("release", ("release", "set", recipe.name, version), once=False)
     asked = plan.evaluate
     for rung in RUNGS:
-        for part in (UNSEEN, SEEN):
+        for part in _parts(plan):
             questions, answers = _part(plan, part), _answers(plan, rung, part)
             yield Step(
                 f"ask-{rung.assistant}-{part}-{version.partition('@')[2] if rung.adapter else 'base'}",
@@ -157,6 +157,11 @@ def _served(plan: Plan, recipe: Recipe, version: str) -> Iterator[Step]:
                 (questions, plan.policy),
                 (answers,),
             )  # fmt: skip
+
+
+def _parts(plan: Plan) -> list[str]:
+    """Those that have questions."""
+    return [part for part in (UNSEEN, SEEN) if (plan.work / f"{part}.jsonl").stat().st_size]
 
 
 def _part(plan: Plan, part: str) -> Path:
@@ -226,7 +231,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _show(plan: Plan, version: str) -> None:
     """The table, printed and written."""
     lines = [f"{version}, {plan.evaluate.questions.name}", ""]
-    for part, title in ((UNSEEN, "facts not trained on"), (SEEN, "other questions")):
+    for part in _parts(plan):
+        title = {UNSEEN: "facts not trained on", SEEN: "other questions"}[part]
         rows = [(rung.title, _scores(plan, rung, part)) for rung in RUNGS]
         table = Table(
             "", "right", "95 %", "handed over", "wrong", "p50", title=f"{title}, {rows[0][1]['of']} questions"
