@@ -146,7 +146,8 @@ def _served(plan: Plan, recipe: Recipe, version: str) -> Iterator[Step]:
                                    "--timeout", "600"), once=False)  # fmt: skip
     yield Step("release", ("release", "set", recipe.name, version), once=False)
     asked = plan.evaluate
-    for rung in RUNGS:
+    # Those without documents last: their answers are the longest, and say the least.
+    for rung in sorted(RUNGS, key=lambda rung: rung.approved is None):
         for part in _parts(plan):
             questions, answers = _part(plan, part), _answers(plan, rung, part)
             yield Step(
