@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -14,6 +15,9 @@ from adapters.training.data.lines import Writer, beside, writing
 from adapters.training.data.policy_source import read_policy
 from adapters.training.data.synthetic import Rules, dialogues
 from adapters.training.data.wordings import SHIPPED, read_wordings
+from guardrails.fact_check.check import check_sentence
+from guardrails.fact_check.judgement import Label
+from guardrails.knowledge.fact import Fact
 from guardrails.policy.folder import PolicyFolder
 
 POPULAR = 0.2
@@ -69,6 +73,7 @@ def synthesise(
         grounded=grounded,
         held_out=held_out_share if held_out else 0.0,
     )
+    facts = {fact.id: fact for fact in source.knowledge.facts}
     kinds: Counter[str] = Counter()
     languages: Counter[str] = Counter()
     asked: Counter[str] = Counter()
@@ -82,7 +87,11 @@ def synthesise(
         for number, made in enumerate(dialogues(rules, count, seed)):
             (kept if made.held_out else train).write(made.row(number, seed))
             beside_it = preferences[made.held_out]
-            if made.mistaken and beside_it:
+            if (
+                beside_it
+                and made.mistaken
+                and not borne_out(made.mistaken, [facts[one] for one in made.facts])
+            ):
                 beside_it.write(made.pair(number, seed))
             kinds[made.kind] += 1
             languages[made.lang] += 1
@@ -105,6 +114,11 @@ def synthesise(
     with beside(card_path(target)) as draft:
         draft.write_bytes(orjson.dumps(asdict(card), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return card
+
+
+def borne_out(sentence: str, facts: Sequence[Fact]) -> bool:
+    """Whether the fact check finds nothing wrong: once a year is within what twice a year allows."""
+    return check_sentence(sentence, facts).label is Label.SUPPORTED
 
 
 def card_path(target: Path) -> Path:
