@@ -45,17 +45,33 @@ class E5Embedder:
 
 
 def embed_passages(embedder: Embedder, texts: Sequence[str], cache: Path | None = None) -> Vectors:
-    """Vectors of `texts`; those the cache file knows are not computed again. The file is replaced in one step."""
+    """Vectors of `texts`; those the cache file knows are not computed again. The file is replaced in one step.
+
+    Neither are those of another policy's cache beside it: assistants of one company share documents.
+    """
     known = _read(cache)
+    before = known.keys()
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] for text in texts]
+    for other in _others(cache):
+        if all(key in known for key in keys):
+            break
+        known = {**_read(other), **known}
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     if missing:
         fresh = embedder.passages(list(missing.values()))
         known = {**known, **dict(zip(missing, fresh, strict=True))}
     kept = {key: known[key] for key in dict.fromkeys(keys)}
-    if cache is not None and (missing or len(kept) < len(known)):
+    if cache is not None and kept.keys() != before:
         _write(cache, kept)
     return np.stack([kept[key] for key in keys]) if keys else np.zeros((0, DIMENSIONS), np.float32)
+
+
+def _others(cache: Path | None) -> list[Path]:
+    """The caches of other policies: named alike behind the first dot."""
+    if cache is None:
+        return []
+    alike = cache.parent.glob(f"*.{cache.name.partition('.')[2]}")
+    return sorted(path for path in alike if path.name != cache.name and not path.name.startswith("."))
 
 
 def _read(cache: Path | None) -> Mapping[str, Vectors]:

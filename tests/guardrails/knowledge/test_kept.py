@@ -112,3 +112,17 @@ def test_an_unchanged_text_is_not_embedded_again(tmp_path: Path) -> None:
     file.write_bytes(b"damaged")
     assert (embed_passages(embedder, ["two euros"], file)[0] == first[1]).all()
     assert embedder.given == ["three euros", "two euros"]
+
+
+def test_policies_share_what_they_both_say_but_not_words_asked_for(tmp_path: Path) -> None:
+    embedder = Counting()
+    first = embed_passages(embedder, ["one euro", "two euros"], tmp_path / "a.vectors.npz")
+    embed_passages(embedder, ["four euros"], tmp_path / "a.vectors-words.npz")
+    embedder.given.clear()
+    second = embed_passages(embedder, ["two euros", "four euros"], tmp_path / "b.vectors.npz")
+    assert embedder.given == ["four euros"]
+    assert (second[0] == first[1]).all()
+    (tmp_path / "a.vectors.npz").unlink()
+    embedder.given.clear()
+    embed_passages(embedder, ["two euros", "four euros"], tmp_path / "b.vectors.npz")
+    assert embedder.given == [], "what was taken over is not kept"
