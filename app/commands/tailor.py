@@ -74,13 +74,14 @@ def tailor(plan: Path = typer.Argument(..., help="A plan, see docs/bank.md.")) -
     except (PolicyProblem, ValueError, OSError) as error:
         fail(escape(str(error)), 2)
     steps = Steps(read.work / "steps")
-    environment = {"HF_HUB_OFFLINE": "1", **os.environ}
+    # Threads that wait spin unless they are told otherwise, which costs most where the machine does other work too.
+    environment = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     for step in _before_serving(read, recipe):
         steps.run(step, environment)
     version = orjson.loads((recipe.out / "result.json").read_bytes())["version"]
     settings = read_settings()
     url = os.environ.get("ATELIER_URL") or f"http://{settings.host}:{settings.port}"
-    serving = environment | {"ATELIER_ASSISTANTS_DIR": str(read.work / "assistants")}
+    serving = {**os.environ, "ATELIER_ASSISTANTS_DIR": str(read.work / "assistants")}
     if read.model is not None:
         serving |= {"ATELIER_MODEL": str(read.model)}
     served = list(_served(read, recipe, version))
@@ -147,7 +148,7 @@ def _served(plan: Plan, recipe: Recipe, version: str) -> Iterator[Step]:
     yield Step("release", ("release", "set", recipe.name, version), once=False)
     asked = plan.evaluate
     # Those without documents last: their answers are the longest, and say the least.
-    for rung in sorted(RUNGS, key=lambda rung: rung.approved is None):
+    for rung in sorted(RUNGS, key=lambda rung: (rung.approved is None, not rung.adapter)):
         for part in _parts(plan):
             questions, answers = _part(plan, part), _answers(plan, rung, part)
             yield Step(

@@ -17,9 +17,11 @@ import yaml
 from typer import Exit
 from typer.testing import CliRunner
 
+from adapters.training.recipe import Recipe
 from app.cli import app
 from app.commands.tailor_plan import read_plan
 from app.commands.tailor_steps import Step, Steps
+from guardrails.policy.yaml_source import read_yaml
 from tests.stack import ROOT, free_port
 
 EXAMPLE = ROOT / "examples/bank/tailor"
@@ -90,6 +92,12 @@ def test_the_shipped_plans_are_read_and_name_what_is_there(name: str) -> None:
     assert (plan.policy / "knowledge").is_dir()
     for path in (plan.assistant, plan.recipe, plan.evaluate.questions, *filter(None, [plan.data.bars])):
         assert path.is_file(), path
+
+
+def test_the_shipped_recipes_are_read_and_make_one_adapter() -> None:
+    recipes = [read_yaml(path).parse(Recipe) for path in sorted(EXAMPLE.glob("recipe*.yaml"))]
+    assert len(recipes) == 3
+    assert {recipe.name for recipe in recipes} == {"bank-reader"}
 
 
 def test_a_recipe_that_learns_from_something_else_is_refused(tmp_path: Path) -> None:
