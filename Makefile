@@ -22,7 +22,7 @@ help:
 	@echo 'make test    the whole test suite, real engine included'
 	@echo 'make bench   the benchmarks behind the figures in README.md'
 	@echo 'make check   linter and type checker only'
-	@echo 'make bank    the bank example from documents to a served adapter (SIZE=tiny: every step in two minutes)'
+	@echo 'make bank    the bank example from documents to a served adapter (SIZE=tiny: every step, on a tiny model)'
 	@echo 'make doctor  what is installed, what is missing'
 	@echo 'make clean   remove the environments (var/ stays: keys, adapters, audit log)'
 
